@@ -1,0 +1,165 @@
+import ipaddr from "ipaddr.js";
+
+/** One setting: the environment variable, how its text is read, its default, and what it does. */
+interface Setting<T> {
+  env: string;
+  /** The default as its text; undefined: no default, the value may be absent. */
+  fallback: string | undefined;
+  says: string;
+  /** Reads the text; throws an Error that says what is allowed. */
+  read: (text: string) => T;
+}
+
+function setting<T>(env: string, fallback: string | undefined, says: string, read: (text: string) => T): Setting<T> {
+  return { env, fallback, says, read };
+}
+
+const text = (value: string): string => value;
+
+function integer(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!Number.isInteger(number) || number < min || number > max)
+      throw new Error(`a whole number from ${min} to ${max}`);
+    return number;
+  };
+}
+
+function oneOf<const T extends readonly string[]>(...words: T): (value: string) => T[number] {
+  return (value) => {
+    if (!words.includes(value)) throw new Error(`one of ${words.join(", ")}`);
+    return value as T[number];
+  };
+}
+
+function url(value: string): string {
+  const parsed = URL.parse(value);
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) throw new Error("an http or https URL");
+  return value.replace(/\/+$/, "");
+}
+
+function cidrs(value: string): readonly string[] {
+  const list = value
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+  for (const part of list) {
+    const [address = ""] = part.split("/");
+    if (!ipaddr.isValid(address)) throw new Error("a comma list of addresses or CIDRs, as 10.0.0.0/8");
+    if (part.includes("/")) ipaddr.parseCIDR(part);
+  }
+  return list;
+}
+
+function adminKey(value: string): string {
+  if (value.length < 24) throw new Error("at least 24 characters");
+  return value;
+}
+
+/** Limits of rate classes in place of the defaults: `off`, or `class=count/seconds` by comma. "scan=30/60,contact=5/60" */
+export type RateLimits = "off" | Readonly<Record<string, { count: number; seconds: number }>>;
+
+function rateLimits(value: string): RateLimits {
+  if (value === "off") return "off";
+  const limits: Record<string, { count: number; seconds: number }> = {};
+  for (const part of value.split(",").filter((piece) => piece !== "")) {
+    const match = /^([a-z]+)=([0-9]{1,9})\/([0-9]{1,6})$/.exec(part.trim());
+    if (match === null) throw new Error("off, or class=count/seconds by comma, as scan=30/60");
+    limits[match[1] as string] = { count: Number(match[2]), seconds: Number(match[3]) };
+  }
+  return limits;
+}
+
+/** Every setting of Waymark. docs/configuration.md is this table. */
+export const settings = {
+  port: setting("PORT", "8080", "Port of the gateway. 0 takes a free one.", integer(0, 65535)),
+  host: setting("WAYMARK_HOST", "0.0.0.0", "Address that the gateway listens on.", text),
+  data: setting("WAYMARK_DATA", "./data", "Folder that holds everything in the all-in-one.", text),
+  publicUrl: setting(
+    "WAYMARK_PUBLIC_URL",
+    undefined,
+    "Base of the URLs that we hand out. Without it http://localhost:PORT.",
+    url,
+  ),
+  adminKey: setting(
+    "WAYMARK_ADMIN_KEY",
+    undefined,
+    "An admin key of the workspace `default`, 24 characters or more. Without it the first start makes one and prints it once.",
+    adminKey,
+  ),
+  demo: setting(
+    "WAYMARK_DEMO",
+    "on",
+    "Seed the workspace `demo` when the data folder is empty: on or off.",
+    oneOf("on", "off"),
+  ),
+  tagKey: setting(
+    "WAYMARK_TAG_KEY",
+    undefined,
+    "32 bytes as hex or base64: encrypts the ids on printed tags. Without it a key file is made in the data folder.",
+    text,
+  ),
+  trustedProxies: setting(
+    "WAYMARK_TRUSTED_PROXIES",
+    "",
+    "CIDRs of proxies whose X-Forwarded-For is believed. None by default.",
+    cidrs,
+  ),
+  webhookAllow: setting(
+    "WAYMARK_WEBHOOK_ALLOW",
+    "",
+    "CIDRs that webhooks may reach although private, over plain http too. None by default.",
+    cidrs,
+  ),
+  rateLimits: setting(
+    "WAYMARK_RATE_LIMITS",
+    "",
+    "off, or class=count/seconds by comma in place of the defaults.",
+    rateLimits,
+  ),
+  logLevel: setting(
+    "WAYMARK_LOG_LEVEL",
+    "info",
+    "Least severity that is logged: debug, info, warn, error or silent.",
+    oneOf("debug", "info", "warn", "error", "silent"),
+  ),
+  placeDatabase: setting(
+    "WAYMARK_PLACE_DATABASE",
+    undefined,
+    "Folder with city databases in MaxMind format in place of the bundled ones.",
+    text,
+  ),
+  otlpEndpoint: setting(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    undefined,
+    "Where traces are sent, OTLP over HTTP. Nowhere by default.",
+    url,
+  ),
+} as const;
+
+type Settings = typeof settings;
+type Read<K extends keyof Settings> = ReturnType<Settings[K]["read"]>;
+
+/** The configuration of this process. A setting without default is undefined when not set. */
+export type Config = {
+  readonly [K in keyof Settings]: Settings[K]["fallback"] extends string ? Read<K> : Read<K> | undefined;
+};
+
+/** Reads all settings at once. Throws one Error that names every fault. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, { env: name, fallback, read }] of Object.entries(settings)) {
+    const value = env[name] || fallback;
+    if (value === undefined) continue;
+    try {
+      values[key] = read(value);
+    } catch (cause) {
+      faults.push(
+        `${name} must be ${(cause as Error).message}; it is ${name.endsWith("KEY") ? "something else" : JSON.stringify(value)}`,
+      );
+    }
+  }
+  if (faults.length > 0) throw new Error(`the configuration has ${faults.length} fault(s):\n  ${faults.join("\n  ")}`);
+  return values as Config;
+}
