@@ -1,16 +1,21 @@
 import ipaddr from "ipaddr.js";
 
 /** One setting: the environment variable, how its text is read, its default, and what it does. */
-interface Setting<T> {
+interface Setting<T, F extends string | undefined> {
   env: string;
   /** The default as its text; undefined: no default, the value may be absent. */
-  fallback: string | undefined;
+  fallback: F;
   says: string;
   /** Reads the text; throws an Error that says what is allowed. */
   read: (text: string) => T;
 }
 
-function setting<T>(env: string, fallback: string | undefined, says: string, read: (text: string) => T): Setting<T> {
+function setting<T, F extends string | undefined>(
+  env: string,
+  fallback: F,
+  says: string,
+  read: (text: string) => T,
+): Setting<T, F> {
   return { env, fallback, says, read };
 }
 
