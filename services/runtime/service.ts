@@ -18,6 +18,8 @@ export interface ServiceDeps {
   now: () => number;
   /** As in RequestContext. */
   newId: (prefix: string) => string;
+  /** Tells the person who started Waymark something once, on the terminal and nowhere else: a first key. */
+  announce: (what: string, value: string) => void;
 }
 
 /** What a projection works with. */

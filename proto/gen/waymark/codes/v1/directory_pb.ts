@@ -17,7 +17,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/codes/v1/directory.proto.
  */
 export const file_waymark_codes_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("CiB3YXltYXJrL2NvZGVzL3YxL2RpcmVjdG9yeS5wcm90bxIQd2F5bWFyay5jb2Rlcy52MSKSAwoGVGFyZ2V0Eg8KB2NvZGVfaWQYASABKAkSEAoIc2hvcnRfaWQYAiABKAkSFAoMd29ya3NwYWNlX2lkGAMgASgJEisKB3B1cnBvc2UYBCABKA4yGi53YXltYXJrLmV2ZW50cy52MS5QdXJwb3NlEi4KBnN0YXR1cxgFIAEoDjIeLndheW1hcmsuY29kZXMudjEuVGFyZ2V0U3RhdHVzEhMKC2Rlc3RpbmF0aW9uGAYgASgJEioKB3JvdXRpbmcYByABKAsyGS53YXltYXJrLmNvZGVzLnYxLlJvdXRpbmcSDAoEbmFtZRgIIAEoCRIXCg93ZWxjb21lX21lc3NhZ2UYCSABKAkSKQoIbWV0YWRhdGEYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhEKCXBhcmVudF9pZBgLIAEoCRIQCghvd25lcl9pZBgMIAEoCRITCgtzY2Fuc190b3RhbBgNIAEoAxIXCg90b3VjaF9wYXJhbWV0ZXIYDiABKAkSDAoEdGVzdBgPIAEoCCI3CgdSb3V0aW5nEiwKBXJ1bGVzGAEgAygLMh0ud2F5bWFyay5jb2Rlcy52MS5Sb3V0aW5nUnVsZSK8AQoLUm91dGluZ1J1bGUSEQoEbmFtZRgBIAEoCUgAiAEBEjAKBHdoZW4YAiABKAsyIi53YXltYXJrLmNvZGVzLnYxLlJvdXRpbmdDb25kaXRpb24SGAoLZGVzdGluYXRpb24YAyABKAlIAYgBARI1CgVzcGxpdBgEIAMoCzIeLndheW1hcmsuY29kZXMudjEuUm91dGluZ1NoYXJlQga6uxgCIAFCBwoFX25hbWVCDgoMX2Rlc3RpbmF0aW9uIrYCChBSb3V0aW5nQ29uZGl0aW9uEhcKB2NvdW50cnkYASADKAlCBrq7GAIgARIWCgZkZXZpY2UYAiADKAlCBrq7GAIgARIYCghsYW5ndWFnZRgDIAMoCUIGursYAiABEikKBWFmdGVyGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgZiZWZvcmUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKBGRheXMYBiADKAlCBrq7GAIgARISCgVob3VycxgHIAEoCUgAiAEBEhUKCHRpbWV6b25lGAggASgJSAGIAQESGAoLc2NhbnNfYmVsb3cYCSABKANIAogBAUIICgZfaG91cnNCCwoJX3RpbWV6b25lQg4KDF9zY2Fuc19iZWxvdyIzCgxSb3V0aW5nU2hhcmUSDgoGd2VpZ2h0GAEgASgFEhMKC2Rlc3RpbmF0aW9uGAIgASgJIikKFVJlc29sdmVTaG9ydElkUmVxdWVzdBIQCghzaG9ydF9pZBgBIAEoCSJCChZSZXNvbHZlU2hvcnRJZFJlc3BvbnNlEigKBnRhcmdldBgBIAEoCzIYLndheW1hcmsuY29kZXMudjEuVGFyZ2V0IjgKEUdldFRhcmdldHNSZXF1ZXN0EhAKCGNvZGVfaWRzGAEgAygJEhEKCXNob3J0X2lkcxgCIAMoCSI/ChJHZXRUYXJnZXRzUmVzcG9uc2USKQoHdGFyZ2V0cxgBIAMoCzIYLndheW1hcmsuY29kZXMudjEuVGFyZ2V0Ij8KE0NyZWF0ZVRhcmdldFJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhgud2F5bWFyay5jb2Rlcy52MS5UYXJnZXQiaAoUQ3JlYXRlVGFyZ2V0UmVzcG9uc2USKAoGdGFyZ2V0GAEgASgLMhgud2F5bWFyay5jb2Rlcy52MS5UYXJnZXQSEAoIc2Nhbl91cmwYAiABKAkSFAoMcXJfaW1hZ2VfdXJsGAMgASgJIosBCg9EcmF3Q29kZVJlcXVlc3QSEAoIc2hvcnRfaWQYASABKAkSDgoGZm9ybWF0GAIgASgJEgwKBHNpemUYAyABKAUSEwoGbWFyZ2luGAQgASgFSACIAQESCwoDZWNjGAUgASgJEgwKBGRhcmsYBiABKAkSDQoFbGlnaHQYByABKAlCCQoHX21hcmdpbiJEChBEcmF3Q29kZVJlc3BvbnNlEhQKDGNvbnRlbnRfdHlwZRgBIAEoCRIMCgRkYXRhGAIgASgMEgwKBGV0YWcYAyABKAkqmAEKDFRhcmdldFN0YXR1cxIdChlUQVJHRVRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGAoUVEFSR0VUX1NUQVRVU19BQ1RJVkUQARIYChRUQVJHRVRfU1RBVFVTX1BBVVNFRBACEhoKFlRBUkdFVF9TVEFUVVNfQVJDSElWRUQQAxIZChVUQVJHRVRfU1RBVFVTX0RFTEVURUQQBDKqAwoQRGlyZWN0b3J5U2VydmljZRJtCg5SZXNvbHZlU2hvcnRJZBInLndheW1hcmsuY29kZXMudjEuUmVzb2x2ZVNob3J0SWRSZXF1ZXN0Gigud2F5bWFyay5jb2Rlcy52MS5SZXNvbHZlU2hvcnRJZFJlc3BvbnNlIgiyuxgEEAJAARJhCgpHZXRUYXJnZXRzEiMud2F5bWFyay5jb2Rlcy52MS5HZXRUYXJnZXRzUmVxdWVzdBokLndheW1hcmsuY29kZXMudjEuR2V0VGFyZ2V0c1Jlc3BvbnNlIgiyuxgEEAJAARJnCgxDcmVhdGVUYXJnZXQSJS53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZVRhcmdldFJlcXVlc3QaJi53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZVRhcmdldFJlc3BvbnNlIgiyuxgEEAJAARJbCghEcmF3Q29kZRIhLndheW1hcmsuY29kZXMudjEuRHJhd0NvZGVSZXF1ZXN0GiIud2F5bWFyay5jb2Rlcy52MS5EcmF3Q29kZVJlc3BvbnNlIgiyuxgEEAJAAWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
+  fileDesc("CiB3YXltYXJrL2NvZGVzL3YxL2RpcmVjdG9yeS5wcm90bxIQd2F5bWFyay5jb2Rlcy52MSKSAwoGVGFyZ2V0Eg8KB2NvZGVfaWQYASABKAkSEAoIc2hvcnRfaWQYAiABKAkSFAoMd29ya3NwYWNlX2lkGAMgASgJEisKB3B1cnBvc2UYBCABKA4yGi53YXltYXJrLmV2ZW50cy52MS5QdXJwb3NlEi4KBnN0YXR1cxgFIAEoDjIeLndheW1hcmsuY29kZXMudjEuVGFyZ2V0U3RhdHVzEhMKC2Rlc3RpbmF0aW9uGAYgASgJEioKB3JvdXRpbmcYByABKAsyGS53YXltYXJrLmNvZGVzLnYxLlJvdXRpbmcSDAoEbmFtZRgIIAEoCRIXCg93ZWxjb21lX21lc3NhZ2UYCSABKAkSKQoIbWV0YWRhdGEYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhEKCXBhcmVudF9pZBgLIAEoCRIQCghvd25lcl9pZBgMIAEoCRITCgtzY2Fuc190b3RhbBgNIAEoAxIXCg90b3VjaF9wYXJhbWV0ZXIYDiABKAkSDAoEdGVzdBgPIAEoCCI3CgdSb3V0aW5nEiwKBXJ1bGVzGAEgAygLMh0ud2F5bWFyay5jb2Rlcy52MS5Sb3V0aW5nUnVsZSK8AQoLUm91dGluZ1J1bGUSEQoEbmFtZRgBIAEoCUgAiAEBEjAKBHdoZW4YAiABKAsyIi53YXltYXJrLmNvZGVzLnYxLlJvdXRpbmdDb25kaXRpb24SGAoLZGVzdGluYXRpb24YAyABKAlIAYgBARI1CgVzcGxpdBgEIAMoCzIeLndheW1hcmsuY29kZXMudjEuUm91dGluZ1NoYXJlQga6uxgCIAFCBwoFX25hbWVCDgoMX2Rlc3RpbmF0aW9uIrYCChBSb3V0aW5nQ29uZGl0aW9uEhcKB2NvdW50cnkYASADKAlCBrq7GAIgARIWCgZkZXZpY2UYAiADKAlCBrq7GAIgARIYCghsYW5ndWFnZRgDIAMoCUIGursYAiABEikKBWFmdGVyGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIqCgZiZWZvcmUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKBGRheXMYBiADKAlCBrq7GAIgARISCgVob3VycxgHIAEoCUgAiAEBEhUKCHRpbWV6b25lGAggASgJSAGIAQESGAoLc2NhbnNfYmVsb3cYCSABKANIAogBAUIICgZfaG91cnNCCwoJX3RpbWV6b25lQg4KDF9zY2Fuc19iZWxvdyIzCgxSb3V0aW5nU2hhcmUSDgoGd2VpZ2h0GAEgASgFEhMKC2Rlc3RpbmF0aW9uGAIgASgJIikKFVJlc29sdmVTaG9ydElkUmVxdWVzdBIQCghzaG9ydF9pZBgBIAEoCSJCChZSZXNvbHZlU2hvcnRJZFJlc3BvbnNlEigKBnRhcmdldBgBIAEoCzIYLndheW1hcmsuY29kZXMudjEuVGFyZ2V0IjgKEUdldFRhcmdldHNSZXF1ZXN0EhAKCGNvZGVfaWRzGAEgAygJEhEKCXNob3J0X2lkcxgCIAMoCSI/ChJHZXRUYXJnZXRzUmVzcG9uc2USKQoHdGFyZ2V0cxgBIAMoCzIYLndheW1hcmsuY29kZXMudjEuVGFyZ2V0Ij8KE0NyZWF0ZVRhcmdldFJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhgud2F5bWFyay5jb2Rlcy52MS5UYXJnZXQiaAoUQ3JlYXRlVGFyZ2V0UmVzcG9uc2USKAoGdGFyZ2V0GAEgASgLMhgud2F5bWFyay5jb2Rlcy52MS5UYXJnZXQSEAoIc2Nhbl91cmwYAiABKAkSFAoMcXJfaW1hZ2VfdXJsGAMgASgJIj4KFFVwZGF0ZVRhcmdldHNSZXF1ZXN0EhEKCXBhcmVudF9pZBgBIAEoCRITCgtkZXN0aW5hdGlvbhgCIAEoCSIoChVVcGRhdGVUYXJnZXRzUmVzcG9uc2USDwoHdXBkYXRlZBgBIAEoBSKLAQoPRHJhd0NvZGVSZXF1ZXN0EhAKCHNob3J0X2lkGAEgASgJEg4KBmZvcm1hdBgCIAEoCRIMCgRzaXplGAMgASgFEhMKBm1hcmdpbhgEIAEoBUgAiAEBEgsKA2VjYxgFIAEoCRIMCgRkYXJrGAYgASgJEg0KBWxpZ2h0GAcgASgJQgkKB19tYXJnaW4iRAoQRHJhd0NvZGVSZXNwb25zZRIUCgxjb250ZW50X3R5cGUYASABKAkSDAoEZGF0YRgCIAEoDBIMCgRldGFnGAMgASgJKpgBCgxUYXJnZXRTdGF0dXMSHQoZVEFSR0VUX1NUQVRVU19VTlNQRUNJRklFRBAAEhgKFFRBUkdFVF9TVEFUVVNfQUNUSVZFEAESGAoUVEFSR0VUX1NUQVRVU19QQVVTRUQQAhIaChZUQVJHRVRfU1RBVFVTX0FSQ0hJVkVEEAMSGQoVVEFSR0VUX1NUQVRVU19ERUxFVEVEEAQylgQKEERpcmVjdG9yeVNlcnZpY2USbQoOUmVzb2x2ZVNob3J0SWQSJy53YXltYXJrLmNvZGVzLnYxLlJlc29sdmVTaG9ydElkUmVxdWVzdBooLndheW1hcmsuY29kZXMudjEuUmVzb2x2ZVNob3J0SWRSZXNwb25zZSIIsrsYBBACQAESYQoKR2V0VGFyZ2V0cxIjLndheW1hcmsuY29kZXMudjEuR2V0VGFyZ2V0c1JlcXVlc3QaJC53YXltYXJrLmNvZGVzLnYxLkdldFRhcmdldHNSZXNwb25zZSIIsrsYBBACQAESZwoMQ3JlYXRlVGFyZ2V0EiUud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVUYXJnZXRSZXF1ZXN0GiYud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVUYXJnZXRSZXNwb25zZSIIsrsYBBACQAESagoNVXBkYXRlVGFyZ2V0cxImLndheW1hcmsuY29kZXMudjEuVXBkYXRlVGFyZ2V0c1JlcXVlc3QaJy53YXltYXJrLmNvZGVzLnYxLlVwZGF0ZVRhcmdldHNSZXNwb25zZSIIsrsYBBACQAESWwoIRHJhd0NvZGUSIS53YXltYXJrLmNvZGVzLnYxLkRyYXdDb2RlUmVxdWVzdBoiLndheW1hcmsuY29kZXMudjEuRHJhd0NvZGVSZXNwb25zZSIIsrsYBBACQAFiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
 
 /**
  * What a scan of a code leads to.
@@ -110,14 +110,15 @@ export type Target = Message<"waymark.codes.v1.Target"> & {
   ownerId: string;
 
   /**
-   * Scans so far, for rules with scans_below; up to 2 seconds old.
+   * Scans so far, up to 2 seconds old. Only in ResolveShortId, and only when a rule has scans_below; else 0.
    *
    * @generated from field: int64 scans_total = 13;
    */
   scansTotal: bigint;
 
   /**
-   * The id of the scan is added to the destination under this query parameter; empty: it is not.
+   * The id of the scan is added to the destination under this query parameter; under "lbid" it is the base64url of the
+   * id. Empty: it is not added.
    *
    * @generated from field: string touch_parameter = 14;
    */
@@ -454,6 +455,55 @@ export const CreateTargetResponseSchema: GenMessage<CreateTargetResponse> = /*@_
   messageDesc(file_waymark_codes_v1_directory, 10);
 
 /**
+ * Request of UpdateTargets.
+ *
+ * @generated from message waymark.codes.v1.UpdateTargetsRequest
+ */
+export type UpdateTargetsRequest = Message<"waymark.codes.v1.UpdateTargetsRequest"> & {
+  /**
+   * The program or experience of the codes.
+   *
+   * @generated from field: string parent_id = 1;
+   */
+  parentId: string;
+
+  /**
+   * Where they lead from now on; http or https.
+   *
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+};
+
+/**
+ * Describes the message waymark.codes.v1.UpdateTargetsRequest.
+ * Use `create(UpdateTargetsRequestSchema)` to create a new message.
+ */
+export const UpdateTargetsRequestSchema: GenMessage<UpdateTargetsRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_directory, 11);
+
+/**
+ * Reply of UpdateTargets.
+ *
+ * @generated from message waymark.codes.v1.UpdateTargetsResponse
+ */
+export type UpdateTargetsResponse = Message<"waymark.codes.v1.UpdateTargetsResponse"> & {
+  /**
+   * How many codes lead elsewhere now.
+   *
+   * @generated from field: int32 updated = 1;
+   */
+  updated: number;
+};
+
+/**
+ * Describes the message waymark.codes.v1.UpdateTargetsResponse.
+ * Use `create(UpdateTargetsResponseSchema)` to create a new message.
+ */
+export const UpdateTargetsResponseSchema: GenMessage<UpdateTargetsResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_directory, 12);
+
+/**
  * Request of DrawCode.
  *
  * @generated from message waymark.codes.v1.DrawCodeRequest
@@ -514,7 +564,7 @@ export type DrawCodeRequest = Message<"waymark.codes.v1.DrawCodeRequest"> & {
  * Use `create(DrawCodeRequestSchema)` to create a new message.
  */
 export const DrawCodeRequestSchema: GenMessage<DrawCodeRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_directory, 11);
+  messageDesc(file_waymark_codes_v1_directory, 13);
 
 /**
  * Reply of DrawCode.
@@ -549,7 +599,7 @@ export type DrawCodeResponse = Message<"waymark.codes.v1.DrawCodeResponse"> & {
  * Use `create(DrawCodeResponseSchema)` to create a new message.
  */
 export const DrawCodeResponseSchema: GenMessage<DrawCodeResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_directory, 12);
+  messageDesc(file_waymark_codes_v1_directory, 14);
 
 /**
  * Whether a code takes people on.
@@ -643,7 +693,17 @@ export const DirectoryService: GenService<{
     output: typeof CreateTargetResponseSchema;
   },
   /**
-   * Draws the picture of a printed short id.
+   * Leads all codes of a parent elsewhere: the posters of a program whose landing page has moved.
+   *
+   * @generated from rpc waymark.codes.v1.DirectoryService.UpdateTargets
+   */
+  updateTargets: {
+    methodKind: "unary";
+    input: typeof UpdateTargetsRequestSchema;
+    output: typeof UpdateTargetsResponseSchema;
+  },
+  /**
+   * Draws the picture of a printed short id. NOT_FOUND when there is no such code or it is deleted.
    *
    * @generated from rpc waymark.codes.v1.DirectoryService.DrawCode
    */

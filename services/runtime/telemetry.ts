@@ -1,0 +1,79 @@
+import { type Attributes, context, propagation, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/** Every metric of Waymark, served at /metrics. docs/telemetry.md is made from this registry. */
+export const registry = new Registry();
+
+const RPC_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+
+/** Calls of RPCs by method and gRPC code, and how long they took. */
+export const rpcDuration = new Histogram({
+  name: "waymark_rpc_duration_seconds",
+  help: "Duration of RPC handlers by method and gRPC code.",
+  labelNames: ["rpc", "code"],
+  buckets: RPC_BUCKETS,
+  registers: [registry],
+});
+
+/** Requests at the gateway by RPC (or page) and HTTP status, and how long they took. */
+export const httpDuration = new Histogram({
+  name: "waymark_http_duration_seconds",
+  help: "Duration of HTTP requests by RPC or page and status.",
+  labelNames: ["route", "status"],
+  buckets: RPC_BUCKETS,
+  registers: [registry],
+});
+
+/** Touches by what became of them at intake. */
+export const touchesTotal = new Counter({
+  name: "waymark_touches_total",
+  help: "Touches by outcome at intake: accepted, rejected, shed.",
+  labelNames: ["outcome"],
+  registers: [registry],
+});
+
+/** Gauges of background work: projection lag, queue depth, poison entries. */
+export const backgroundGauge = new Gauge({
+  name: "waymark_background",
+  help: "State of background work by name: entries behind, queue depth, entries set aside.",
+  labelNames: ["name"],
+  registers: [registry],
+});
+
+/** Begins to collect the process's own metrics. Called once by main. */
+export function collectProcessMetrics(): void {
+  collectDefaultMetrics({ register: registry });
+}
+
+const tracer = trace.getTracer("waymark");
+
+/** Names of spans. No attribute ever holds an address, token, message text or medical word. */
+export type SpanName = "http" | "rpc.server" | "rpc.client" | "log.append" | "log.project" | "store.batch";
+
+/** Runs `work` in a span; an error marks the span with its class alone and goes on. */
+export async function inSpan<T>(
+  span: { name: SpanName; kind?: SpanKind; attributes?: Attributes },
+  work: (active: Span) => Promise<T>,
+): Promise<T> {
+  return tracer.startActiveSpan(
+    span.name,
+    { kind: span.kind ?? SpanKind.INTERNAL, attributes: span.attributes ?? {} },
+    async (active) => {
+      try {
+        return await work(active);
+      } catch (error) {
+        active.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.name : "error" });
+        throw error;
+      } finally {
+        active.end();
+      }
+    },
+  );
+}
+
+/** The W3C traceparent of the active span; empty when nothing is traced. */
+export function traceparent(): string {
+  const carrier: Record<string, string> = {};
+  propagation.inject(context.active(), carrier);
+  return carrier.traceparent ?? "";
+}
