@@ -79,6 +79,12 @@ function rateLimits(value: string): RateLimits {
 export const settings = {
   port: setting("PORT", "8080", "Port of the gateway. 0 takes a free one.", integer(0, 65535)),
   host: setting("WAYMARK_HOST", "0.0.0.0", "Address that the gateway listens on.", text),
+  grpcPort: setting(
+    "WAYMARK_GRPC_PORT",
+    undefined,
+    "Port on which internal callers reach all services over gRPC, with their key in the metadata. Closed by default.",
+    integer(0, 65535),
+  ),
   data: setting("WAYMARK_DATA", "./data", "Folder that holds everything in the all-in-one.", text),
   publicUrl: setting(
     "WAYMARK_PUBLIC_URL",
@@ -108,12 +114,6 @@ export const settings = {
     "WAYMARK_TRUSTED_PROXIES",
     "",
     "CIDRs of proxies whose X-Forwarded-For is believed. None by default.",
-    cidrs,
-  ),
-  webhookAllow: setting(
-    "WAYMARK_WEBHOOK_ALLOW",
-    "",
-    "CIDRs that webhooks may reach although private, over plain http too. None by default.",
     cidrs,
   ),
   rateLimits: setting(
@@ -167,4 +167,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   if (faults.length > 0) throw new Error(`the configuration has ${faults.length} fault(s):\n  ${faults.join("\n  ")}`);
   return values as Config;
+}
+
+/** Base of the URLs that are handed out, without a slash at the end. */
+export function publicUrlOf(config: Pick<Config, "publicUrl" | "port">): string {
+  return config.publicUrl ?? `http://localhost:${config.port}`;
 }

@@ -27,6 +27,8 @@ export interface RequestContext {
   ip: string;
   /** User agent of the caller; may be empty. */
   userAgent: string;
+  /** HTTP method of the caller, as far as it is known: a HEAD is answered as its GET, but is no person's scan. */
+  method?: string;
   /** Milliseconds since 1970. */
   now: () => number;
   /** A fresh id: prefix, underscore, ULID. `newId("scan")` → `scan_01J…`. */

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { logContract, readAll, record, textOf } from "../../test/contract/log.ts";
+import { readAll, record, textOf } from "../../test/contract/log.records.ts";
+import { logContract } from "../../test/contract/log.ts";
 import { reasonOf } from "./failure.ts";
 import { openSqliteLog, openSqliteLogReader } from "./log.sqlite.ts";
 

@@ -7,6 +7,7 @@ export type Subject =
   | "touches.refused"
   | "conversations.updated"
   | "codes.changed"
+  | "tags.deleted"
   | "workspaces.changed"
   | "keys.changed";
 

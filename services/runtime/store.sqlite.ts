@@ -1,20 +1,12 @@
 import type { Doc, Model } from "./model.ts";
 import { type Connection, connect } from "./store/connection.ts";
-import { fail, translate, translating } from "./store/failure.ts";
-import { countRows, readAll, readMany, readOne, readRows, type Source } from "./store/reader.ts";
+import { collectionsOf, perform, type WriteCall } from "./store/engine.ts";
+import { translate, translating } from "./store/failure.ts";
 import { migrate } from "./store/schema.ts";
 import { type Table, tableOf } from "./store/table.ts";
-import { type Turns, takeTurns } from "./store/turns.ts";
-import {
-  deleteDoc,
-  insertDoc,
-  moveWatermark,
-  readWatermark,
-  type Update,
-  updateDoc,
-  writeAll,
-} from "./store/writer.ts";
-import type { Bound, Collection, Guard, Store, Write } from "./store.ts";
+import { takeTurns } from "./store/turns.ts";
+import { readWatermark } from "./store/writer.ts";
+import type { Store } from "./store.ts";
 
 /** Where the documents lie and what they are. */
 export interface SqliteOptions {
@@ -26,19 +18,78 @@ export interface SqliteOptions {
   secureDelete?: boolean;
 }
 
+/** A Store that also takes writes as data, as they come from another thread. */
+export interface SqliteStore extends Store {
+  send: (call: WriteCall) => Promise<unknown>;
+}
+
 /**
- * Opens the embedded store in the calling thread, which does all its work. One process writes a file; a commit is on the disk
+ * Opens the embedded store in the calling thread, which does all its work. One process writes a file; a write is on the disk
  * when it is confirmed. Tables, columns and indexes that the models ask for and the file lacks are added now.
  */
-export function openSqliteStore({ path, models, secureDelete }: SqliteOptions): Store {
-  const tables = new Map(models.map((model) => [model.name, tableOf(model)]));
-  const writer = opened(path, () => connect({ path, secureDelete, cacheKib: 32_768 }));
-  try {
-    migrate(writer.db, [...tables.values()]);
-  } catch (error) {
-    writer.close();
-    throw atPath(path, error);
+export function openSqliteStore({ path, models, secureDelete }: SqliteOptions): SqliteStore {
+  const tables = tablesOf(models);
+  const writer = openWriter({ path, secureDelete, tables });
+  const reader = path === ":memory:" ? writer : openReader(path);
+  const turns = takeTurns(writer);
+  const reading = () => (turns.inBatch() ? writer : reader);
+  const send = (call: WriteCall) => turns.write(() => perform(writer, tables, call));
+  let closing: Promise<void> | undefined;
+  return {
+    send,
+    collection: collectionsOf({ tables, reading, send }),
+    batch: turns.batch,
+    atomicBatch: true,
+    watermark: async (projection) => translating(() => readWatermark(reading(), projection)),
+    advance: (projection, from, to) => send({ method: "advance", projection, from, to }) as Promise<boolean>,
+    ping: async () => translating(() => void reading().prepare("SELECT 1").get()),
+    close: () => {
+      closing ??= turns.close().then(() => {
+        if (reader !== writer) reader.close();
+        writer.close();
+      });
+      return closing;
+    },
+  };
+}
+
+/** The tables of models, by name. */
+export function tablesOf(models: readonly Model<Doc>[]): ReadonlyMap<string, Table> {
+  const tables = new Map<string, Table>();
+  for (const model of models) {
+    if (tables.has(model.name)) throw new Error(`two models have the name ${model.name}`);
+    tables.set(model.name, tableOf(model));
   }
-  const reader = path === ":memory:" ? writer : opened(path, () => connect({ path, readOnly: true, cacheKib: 8_192 }));
-  return storeOf({ tables, writer, reader, turns: takeTurns(writer) });
+  return tables;
+}
+
+/** A connection that only reads a file that a writer has opened before. */
+export function openReader(path: string): Connection {
+  return opening(path, () => connect({ path, readOnly: true, cacheKib: 8_192 }));
+}
+
+function openWriter({
+  path,
+  secureDelete,
+  tables,
+}: Omit<SqliteOptions, "models"> & { tables: ReadonlyMap<string, Table> }) {
+  return opening(path, () => {
+    const writer = connect({ path, secureDelete, cacheKib: 32_768 });
+    try {
+      migrate(writer.db, [...tables.values()]);
+    } catch (error) {
+      writer.close();
+      throw error;
+    }
+    return writer;
+  });
+}
+
+/** What goes wrong at the start concerns the operator, who may see the path. */
+function opening<R>(path: string, run: () => R): R {
+  try {
+    return run();
+  } catch (error) {
+    throw translate(error, `${path}: `);
+  }
 }

@@ -123,7 +123,9 @@ export class AppendQueue {
   #start(): Worker {
     const writer = this.#options.startWriter();
     let why = "its writer stopped";
-    writer.on("message", (answer: Answer) => this.#answered(answer));
+    writer.on("message", (answer: Answer) => {
+      if (this.#writer === writer) this.#answered(answer); // a dead one's group is with the next
+    });
     writer.on("error", (cause) => {
       why = cause instanceof Error ? cause.message : why;
     });

@@ -2,7 +2,8 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Log, type LogEntry, PARTITIONS, type ReadOptions } from "../log.ts";
 import { openNews } from "./news.ts";
-import { openForReading } from "./schema.ts";
+import { fail } from "./reasons.ts";
+import { openForReading, whyOf } from "./schema.ts";
 
 const CHUNK_ENTRIES = 256;
 /** A chunk ends here even if it has fewer entries, so that reading never holds up its thread for long. */
@@ -18,20 +19,21 @@ export interface LogReader extends Pick<Log, "read" | "head" | "close"> {
 
 /** Opens a reader of a log whose file exists. `path` is absolute. */
 export function openReader(path: string): LogReader {
-  const db = openForReading(path);
+  const db = answering(() => openForReading(path));
   const last = db.prepare("SELECT coalesce(max(seq), 0) AS head FROM sqlite_sequence WHERE name = 'entries'");
   const batch = db.prepare("SELECT position FROM batches WHERE batch_id = ?");
-  const headNow = () => (last.get() as { head: number }).head;
+  const headNow = () => answering(() => (last.get() as { head: number }).head);
   const chunkOf = chunks(db);
   const news = openNews(path);
 
   async function* read(options: ReadOptions): AsyncGenerator<LogEntry[]> {
     const { follow } = options;
     let { after } = options;
+    if (news.isClosed()) throw fail("LOG_UNAVAILABLE", { why: "it is closed" });
     while (!news.isClosed() && follow?.aborted !== true) {
       const seen = news.count();
       const head = headNow();
-      const entries = chunkOf({ ...options, after });
+      const entries = answering(() => chunkOf({ ...options, after }));
       if (entries.length > 0) {
         after = (entries.at(-1) as LogEntry).position;
         yield entries;
@@ -54,6 +56,14 @@ export function openReader(path: string): LogReader {
       db.close();
     },
   };
+}
+
+function answering<R>(run: () => R): R {
+  try {
+    return run();
+  } catch (cause) {
+    throw fail("LOG_UNAVAILABLE", { why: whyOf(cause) }, cause);
+  }
 }
 
 function chunks(db: DatabaseSync): (options: ReadOptions) => LogEntry[] {

@@ -2,6 +2,9 @@ import { DatabaseSync } from "node:sqlite";
 
 const VERSION = 1;
 
+/** SQLite's result code of a file that cannot grow. */
+const SQLITE_FULL = 13;
+
 // `entries_by_subject` ends in the rowid, which is the position: it serves "of this subject, after that position, in order"
 // without sorting. Partitions need no index: they are even by construction, so a scan finds each 16th row.
 // A batch is found by id, and forgotten by age from its lowest position up.
@@ -40,4 +43,10 @@ export function openForWriting(path: string, maxBytes?: number): DatabaseSync {
 /** Opens the file of a log, which exists, for reading. */
 export function openForReading(path: string): DatabaseSync {
   return new DatabaseSync(path, { readOnly: true, timeout: 5000 });
+}
+
+/** Why SQLite did not do what it was asked, in words that hold no payload. */
+export function whyOf(cause: unknown): string {
+  if ((cause as { errcode?: number }).errcode === SQLITE_FULL) return "the disk is full";
+  return cause instanceof Error ? cause.message : "it failed";
 }

@@ -1,13 +1,10 @@
 import type { DatabaseSync } from "node:sqlite";
 import { BroadcastChannel, type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { type Answer, channelOf, type Group, type GroupAppend, type Order, type WriterData } from "./group.ts";
-import { openForWriting } from "./schema.ts";
+import { openForWriting, whyOf } from "./schema.ts";
 
 /** How long a batch id is remembered. */
 const REMEMBER_MS = 10 * 60 * 1000;
-
-/** SQLite's result code of a file that cannot grow. */
-const SQLITE_FULL = 13;
 
 /** Writes one group in one transaction; the last position of each append, or an error and nothing was written. */
 export function groupWriter(db: DatabaseSync): (group: Group) => number[] {
@@ -63,12 +60,6 @@ function forgetting(db: DatabaseSync): (group: Group) => void {
     const last = rows[(young === -1 ? rows.length : young) - 1];
     if (last !== undefined) forget.run(last.position);
   };
-}
-
-/** Why a group was refused, in words that hold no payload. */
-export function whyOf(cause: unknown): string {
-  if ((cause as { errcode?: number }).errcode === SQLITE_FULL) return "the disk is full";
-  return cause instanceof Error ? cause.message : "it failed";
 }
 
 /** Serves one log's appends over a port until told to close. Announces each new head. */

@@ -4,11 +4,10 @@ import { checkKind, type Fields, fieldOf } from "./document.ts";
 
 /**
  * Applies the change to the fields, in place: set, unset, inc, min, max. A missing number counts from 0 for `inc` and is
- * set by `min` and `max`. Returns the names of the top-level fields that it touched.
+ * set by `min` and `max`.
  */
-export function applyChange(model: Model<Doc>, fields: Fields, change: Change<Doc>): Set<string> {
-  const touched = new Set<string>();
-  const at = (path: string, next: (old: unknown) => unknown) => touched.add(put({ model, fields, path, next }));
+export function applyChange(model: Model<Doc>, fields: Fields, change: Change<Doc>): void {
+  const at = (path: string, next: (old: unknown) => unknown) => put({ model, fields, path, next });
   for (const path in change.set) {
     const value = (change.set as Fields)[path];
     if (value !== undefined) at(path, () => (value === null ? undefined : copyObject(value)));
@@ -26,7 +25,6 @@ export function applyChange(model: Model<Doc>, fields: Fields, change: Change<Do
     const bound = amount({ model, path, value: change.max[path] });
     at(path, (old) => Math.max(counted({ model, path, value: old ?? bound }), bound));
   }
-  return touched;
 }
 
 /** A copy of the objects in a value, so that a later change by path does not reach what the caller holds. */
@@ -61,11 +59,11 @@ interface Put {
   next: (old: unknown) => unknown;
 }
 
-function put({ model, fields, path, next }: Put): string {
+function put({ model, fields, path, next }: Put): void {
   const dot = path.indexOf(".");
   if (dot < 0) {
     assign({ model, fields, name: path, value: next(own(fields, path)) });
-    return path;
+    return;
   }
   const [head = "", ...inner] = path.split(".");
   if (fieldOf(model, head).kind !== "object" || inner.includes(""))
@@ -74,10 +72,19 @@ function put({ model, fields, path, next }: Put): string {
   let node = fields;
   for (const name of [head, ...inner]) node = child({ model, node, name, path });
   define(node, last, next(own(node, last)));
-  return head;
 }
 
-function assign({ model, fields, name, value }: { model: Model<Doc>; fields: Fields; name: string; value: unknown }): void {
+function assign({
+  model,
+  fields,
+  name,
+  value,
+}: {
+  model: Model<Doc>;
+  fields: Fields;
+  name: string;
+  value: unknown;
+}): void {
   const { required } = fieldOf(model, name);
   if (value !== undefined) checkKind(model, name, value);
   else if (required === true) throw new Error(`${model.name}: the field ${name} is required`);

@@ -53,11 +53,14 @@ function testOf(subject: Subject, operator: string, value: unknown): Test {
   if (kind === "strings") {
     if (operator === "has" && typeof value === "string") return { field, operator, value };
   } else if (operator === "in" && Array.isArray(value)) {
-    if (value.every((one) => typeof one === kind)) return { field, operator, value };
+    if (value.every((one) => typeof one === kind))
+      return value.length === 1 ? { field, operator: "eq", value: value[0] } : { field, operator, value };
   } else if (comparisons.has(operator) && typeof value === kind) {
     return { field, operator, value } as Test;
   }
-  throw new Error(`${subject.model.name}: the filter ${operator} on ${field} (${kind}) does not take ${describe(value)}`);
+  throw new Error(
+    `${subject.model.name}: the filter ${operator} on ${field} (${kind}) does not take ${describe(value)}`,
+  );
 }
 
 function describe(value: unknown): string {
@@ -65,8 +68,8 @@ function describe(value: unknown): string {
 }
 
 /** True when the document meets all tests. It decides as the engines do: strings compare by code point, a missing field meets only `ne` and `exists: false`. */
-export function meets(doc: Readonly<Record<string, unknown>>, tests: readonly Test[]): boolean {
-  for (const test of tests) if (!holds(doc[test.field], test)) return false;
+export function meets(read: (field: string) => unknown, tests: readonly Test[]): boolean {
+  for (const test of tests) if (!holds(read(test.field), test)) return false;
   return true;
 }
 

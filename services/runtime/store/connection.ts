@@ -27,7 +27,7 @@ export function connect({ path, readOnly = false, secureDelete = false, cacheKib
     if (readOnly) db.exec("PRAGMA query_only = ON");
     else db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
     db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY`);
-    db.exec(`PRAGMA secure_delete = ${secureDelete ? "ON" : "OFF"}; PRAGMA wal_autocheckpoint = 4000`);
+    db.exec(`PRAGMA secure_delete = ${secureDelete ? "ON" : "OFF"}; PRAGMA wal_autocheckpoint = 8000`);
   } catch (error) {
     db.close();
     throw error;

@@ -31,11 +31,15 @@ const whys: Readonly<Record<number, string>> = {
   26: "its file is not a database; move it away or point WAYMARK_DATA to another folder",
 };
 
-/** Translates an error of SQLite into STORE_UNAVAILABLE; every other error comes back as it is. */
-export function translate(error: unknown): unknown {
-  if (!(error instanceof Error) || !("errcode" in error)) return error;
-  const why = whys[(error.errcode as number) & 0xff];
-  return why === undefined ? error : fail("STORE_UNAVAILABLE", { why }, error);
+/** Why nothing can be done with a store any more that was closed. */
+export const CLOSED = "it is closed; start the service again";
+
+/** Translates an error of SQLite into STORE_UNAVAILABLE; every other error comes back as it is. `at` says where, to operators. */
+export function translate(error: unknown, at = ""): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code, errcode } = error as { code?: string; errcode?: number };
+  const why = code === "ERR_INVALID_STATE" ? CLOSED : whys[(errcode ?? 0) & 0xff];
+  return why === undefined ? error : fail("STORE_UNAVAILABLE", { why: `${at}${why}` }, error);
 }
 
 /** Runs what touches SQLite and translates what it throws. */

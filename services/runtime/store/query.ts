@@ -1,6 +1,6 @@
 import type { Doc } from "../model.ts";
-import type { Query, Where } from "../store.ts";
-import { kindOf, type Test, testsOf } from "./condition.ts";
+import type { Query } from "../store.ts";
+import { kindOf, type Test } from "./condition.ts";
 import { type Bindable, bindable, columnValue, rowColumns, type Table } from "./table.ts";
 
 /** SQL with its parameters. */
@@ -12,10 +12,10 @@ export interface Sql {
 const signs = { eq: "=", ne: "IS NOT", gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
 
 /** The condition `ws = ? AND …`. Only names of the model and fixed words become SQL; every value is a parameter. */
-export function whereSql(table: Table, workspace: string, where: Where<Doc> | undefined): Sql {
+export function whereSql(table: Table, workspace: string, tests: readonly Test[]): Sql {
   const parameters: Bindable[] = [workspace];
   let text = "ws = ?";
-  for (const test of testsOf(table.model, where)) text += ` AND ${testSql(table, test, parameters)}`;
+  for (const test of tests) text += ` AND ${testSql(table, test, parameters)}`;
   return { text, parameters };
 }
 

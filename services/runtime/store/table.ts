@@ -15,6 +15,8 @@ export interface Table {
   columns: readonly string[];
   /** The SQL of a declared field: its column, or its place in the JSON. */
   sql: ReadonlyMap<string, string>;
+  /** The statements of every write, built once. */
+  statements: { get: string; insert: string; delete: string; update: string };
 }
 
 /** Names of the columns that every table has. */
@@ -31,7 +33,18 @@ export function tableOf(model: Model<Doc>): Table {
   ]);
   for (const field in model.fields)
     sql.set(field, indexed.has(field) ? quote(field) : `json_extract(doc, '$.${quote(field)}')`);
-  return { model, name: quote(model.name), columns, sql };
+  return { model, name: quote(model.name), columns, sql, statements: statementsOf(quote(model.name), columns) };
+}
+
+function statementsOf(name: string, columns: readonly string[]): Table["statements"] {
+  const named = columns.map((column) => `, ${quote(column)}`).join("");
+  const marks = ", ?".repeat(columns.length);
+  return {
+    get: `SELECT ${rowColumns} FROM ${name} WHERE ws = ? AND id = ?`,
+    insert: `INSERT INTO ${name} (ws, id, version, doc${named}) VALUES (?, ?, 1, ?${marks}) ON CONFLICT DO NOTHING`,
+    delete: `DELETE FROM ${name} WHERE ws = ? AND id = ?`,
+    update: `UPDATE OR IGNORE ${name} SET version = ?, doc = ? WHERE seq = ?`,
+  };
 }
 
 function checkModel(model: Model<Doc>): void {

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Connection } from "./connection.ts";
-import { fail, translate } from "./failure.ts";
+import { CLOSED, fail, translate } from "./failure.ts";
 
 /** Most writes that share one transaction. */
 const GROUP = 512;
@@ -100,7 +100,7 @@ export function takeTurns({ db, prepare }: Connection): Turns {
   }
 
   function enqueue(kind: Job["kind"], run: () => unknown): Promise<unknown> {
-    if (closed) return Promise.reject(fail("STORE_UNAVAILABLE", { why: "it is closed; start the service again" }));
+    if (closed) return Promise.reject(fail("STORE_UNAVAILABLE", { why: CLOSED }));
     return new Promise((resolve, reject) => {
       queue.push({ kind, run, resolve, reject });
       working ??= batches.exit(work);
@@ -121,7 +121,8 @@ export function takeTurns({ db, prepare }: Connection): Turns {
   const inBatch = () => open !== undefined && batches.getStore() === open;
   return {
     inBatch,
-    write: async <R>(run: () => R) => (open !== undefined && inBatch() ? join(open, run) : ((await enqueue("write", run)) as R)),
+    write: async <R>(run: () => R) =>
+      open !== undefined && inBatch() ? join(open, run) : ((await enqueue("write", run)) as R),
     batch: async <R>(run: () => Promise<R>) => (inBatch() ? run() : ((await enqueue("batch", run)) as R)),
     close: async () => {
       closed = true;

@@ -2,9 +2,11 @@ import type { Doc } from "../model.ts";
 import type { Change, Guard, Outcome, Write } from "../store.ts";
 import { applyChange, copyObject } from "./change.ts";
 import { meets, testsOf } from "./condition.ts";
+import type { Connection } from "./connection.ts";
 import { checkId, checkRequired, type Fields, newFields } from "./document.ts";
-import { readOne, type Source } from "./reader.ts";
-import { type Bindable, columnValue, quote, type Row, rowColumns } from "./table.ts";
+import { readOne } from "./reader.ts";
+import type { Source } from "./scan.ts";
+import { type Bindable, columnValue, quote, type Row, type Table } from "./table.ts";
 
 type Found = Doc & Fields;
 
@@ -32,43 +34,40 @@ export function insertDoc(source: Source, doc: Doc): Outcome<Doc> {
 }
 
 function insertRow({ connection, table, workspace }: Source, id: string, fields: Fields): boolean {
-  let columns = "ws, id, version, doc";
-  let marks = "?, ?, 1, ?";
   const values: Bindable[] = [workspace, id, JSON.stringify(fields)];
-  for (const column of table.columns) {
-    columns += `, ${quote(column)}`;
-    marks += ", ?";
-    values.push(columnValue(fields[column]));
-  }
-  const sql = `INSERT INTO ${table.name} (${columns}) VALUES (${marks}) ON CONFLICT DO NOTHING`;
-  return connection.prepare(sql).run(...values).changes === 1;
+  for (const column of table.columns) values.push(columnValue(fields[column]));
+  return connection.prepare(table.statements.insert).run(...values).changes === 1;
 }
 
 /** Reads, applies the change, writes back; the version counts up. */
 export function updateDoc(source: Source, update: Update): Updated {
   const { connection, table, workspace } = source;
   checkId(table.model, update.id);
-  const statement = connection.prepare(`SELECT ${rowColumns} FROM ${table.name} WHERE ws = ? AND id = ?`);
-  const row = statement.get(workspace, update.id) as unknown as Row | undefined;
+  const row = connection.prepare(table.statements.get).get(workspace, update.id) as unknown as Row | undefined;
   if (row === undefined) return update.upsert === undefined ? { kind: "unmet" } : makeDoc(source, update);
   const [seq, id, version, json] = row;
   const fields = JSON.parse(json) as Fields;
-  if (!allows(source, update.guard, { ...fields, id, version })) return { kind: "unmet" };
+  if (!allows(source, update.guard, { fields, id, version })) return { kind: "unmet" };
   const before = table.columns.map((column) => columnValue(fields[column]));
-  const touched = applyChange(table.model, fields, update.change);
-  const sets: string[] = [];
-  const values: Bindable[] = [version + 1, JSON.stringify(fields)];
+  applyChange(table.model, fields, update.change);
+  const { sql, values } = moved(table, fields, before);
+  const written = connection.prepare(sql).run(version + 1, JSON.stringify(fields), ...values, seq);
+  if (written.changes === 0) return { kind: "conflict", index: conflictOf(source, fields, id) };
+  return { kind: "applied", doc: asDoc(fields, id, version + 1) };
+}
+
+/** The UPDATE that names only columns whose value is another now: an index that is not named is not written. */
+function moved(table: Table, fields: Fields, before: readonly Bindable[]): { sql: string; values: Bindable[] } {
+  let sets = "";
+  const values: Bindable[] = [];
   table.columns.forEach((column, at) => {
-    if (!touched.has(column)) return;
     const value = columnValue(fields[column]);
     if (value === before[at]) return;
-    sets.push(`, ${quote(column)} = ?`);
+    sets += `, ${quote(column)} = ?`;
     values.push(value);
   });
-  const sql = `UPDATE OR IGNORE ${table.name} SET version = ?, doc = ?${sets.join("")} WHERE seq = ?`;
-  if (connection.prepare(sql).run(...values, seq).changes === 0)
-    return { kind: "conflict", index: conflictOf(source, fields, id) };
-  return { kind: "applied", doc: asDoc(fields, id, version + 1) };
+  if (sets === "") return { sql: table.statements.update, values };
+  return { sql: `UPDATE OR IGNORE ${table.name} SET version = ?, doc = ?${sets} WHERE seq = ?`, values };
 }
 
 function makeDoc(source: Source, { id, change, guard, upsert }: Update): Updated {
@@ -88,10 +87,21 @@ function asDoc(fields: Fields, id: string, version: number): Found {
   return fields as Found;
 }
 
-function allows({ table }: Source, guard: Guard<Doc> | undefined, doc: Found): boolean {
+function allows({ table }: Source, guard: Guard<Doc> | undefined, stored: Stored): boolean {
   if (guard === undefined) return true;
-  if (guard.version !== undefined && guard.version !== doc.version) return false;
-  return guard.where === undefined || meets(doc, testsOf(table.model, guard.where));
+  const { id, version, fields } = stored;
+  if (guard.version !== undefined && guard.version !== version) return false;
+  if (guard.where === undefined) return true;
+  return meets(
+    (field) => (field === "id" ? id : field === "version" ? version : fields[field]),
+    testsOf(table.model, guard.where),
+  );
+}
+
+interface Stored {
+  id: string;
+  version: number;
+  fields: Fields;
 }
 
 /** The unique index that stands against these fields. */
@@ -109,8 +119,7 @@ function conflictOf({ connection, table, workspace }: Source, fields: Fields, se
 
 /** True when there was one. */
 export function deleteDoc({ connection, table, workspace }: Source, id: string): boolean {
-  const statement = connection.prepare(`DELETE FROM ${table.name} WHERE ws = ? AND id = ?`);
-  return statement.run(workspace, id).changes === 1;
+  return connection.prepare(table.statements.delete).run(workspace, id).changes === 1;
 }
 
 /** Writes in order; all or nothing only when one of them is refused by the model. */
@@ -141,16 +150,22 @@ function writeOne(source: Source, write: Write<Doc>): Outcome<Doc> {
 }
 
 /** The position of a watermark; 0 before the first. */
-export function readWatermark({ connection }: Pick<Source, "connection">, projection: string): number {
-  const row = connection.prepare("SELECT position FROM watermarks WHERE name = ?").get(projection);
+export function readWatermark({ prepare }: Connection, projection: string): number {
+  const row = prepare("SELECT position FROM watermarks WHERE name = ?").get(projection);
   return row === undefined ? 0 : (row as unknown as [number])[0];
 }
 
 /** Moves a watermark; false when it was not at `from`. */
-export function moveWatermark({ connection }: Pick<Source, "connection">, projection: string, [from, to]: [number, number]): boolean {
-  const moved = connection.prepare("UPDATE watermarks SET position = ? WHERE name = ? AND position = ?");
+export function moveWatermark({ prepare }: Connection, { projection, from, to }: Move): boolean {
+  const moved = prepare("UPDATE watermarks SET position = ? WHERE name = ? AND position = ?");
   if (moved.run(to, projection, from).changes === 1) return true;
   if (from !== 0) return false;
-  const made = connection.prepare("INSERT INTO watermarks (name, position) VALUES (?, ?) ON CONFLICT DO NOTHING");
+  const made = prepare("INSERT INTO watermarks (name, position) VALUES (?, ?) ON CONFLICT DO NOTHING");
   return made.run(projection, to).changes === 1;
+}
+
+interface Move {
+  projection: string;
+  from: number;
+  to: number;
 }

@@ -1,0 +1,143 @@
+import type { IncomingMessage } from "node:http";
+import { type DescMethod, type DescService, getOption, type Message } from "@bufbuild/protobuf";
+import {
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Audience, type MethodRules, method as methodOption } from "#gen/waymark/options/v1/options_pb.ts";
+import { type RequestContext, requestContextKey } from "#runtime/context.ts";
+import type { Logger } from "#runtime/logger.ts";
+import type { ClientOf } from "#runtime/rpc/clients.ts";
+import type { Admission } from "./admission.ts";
+import { DEADLINE_MS, invoke } from "./call.ts";
+import { preflightHeaders } from "./cors.ts";
+import { scans } from "./dialects/scans.ts";
+import { type Exchange, observe, SENT, type Sent, send } from "./exchange.ts";
+import { HttpRefusal, problemHeaders, problemOf, publicError } from "./problems.ts";
+import { refuse } from "./refuse.ts";
+
+const DEFAULT_BODY_BYTES = 1 << 20;
+
+/** The RPCs of all services for Connect and gRPC-Web clients. */
+export interface ConnectFace {
+  /** Whether a path is that of an RPC: "/waymark.tags.v1.TagService/GetTag". */
+  takes: (path: string) => boolean;
+  /** Answers a call, refusals too. Never rejects. */
+  answer: (exchange: Exchange) => Promise<Sent>;
+}
+
+/** What was decided at the door, before the protocol is looked at. */
+type Decision = { context: RequestContext } | { refusal: unknown };
+
+const decisionKey = createContextKey<Decision | undefined>(undefined, { description: "decision at the door" });
+
+/** Opens the Connect face. Internal methods are not there: to a stranger they do not exist. */
+export function openConnect(options: {
+  services: readonly DescService[];
+  admission: Admission;
+  client: ClientOf;
+  log: Logger;
+}): ConnectFace {
+  const { services, admission, log } = options;
+  const entries = publicMethods(services);
+  const decisions = new WeakMap<IncomingMessage, Decision>();
+  const adapter = connectNodeAdapter({
+    routes: (router) => {
+      for (const { rpc, rules } of entries.values()) addProxy(router, { rpc, rules, client: options.client });
+    },
+    grpc: false,
+    interceptors: [door(log)],
+    contextValues: (request) => createContextValues().set(decisionKey, decisions.get(request as IncomingMessage)),
+  });
+  return {
+    takes: (path) => path.startsWith("/waymark."),
+    answer: async (exchange) => {
+      const entry = entries.get(exchange.path);
+      const { request, reply } = exchange;
+      if (entry === undefined || request.raw.method !== "POST") return otherThanCall(exchange, { entry, log });
+      exchange.route = labelOf(entry.rpc);
+      const decision = await decide(exchange, { admission, rules: entry.rules, log });
+      decisions.set(request.raw, decision);
+      for (const [name, value] of Object.entries(exchange.headers)) reply.raw.setHeader(name, value);
+      reply.raw.once("close", () => observe(exchange, reply.raw.statusCode));
+      adapter(request.raw, reply.hijack().raw);
+      return SENT;
+    },
+  };
+}
+
+interface Entry {
+  rpc: DescMethod;
+  rules: MethodRules;
+}
+
+function publicMethods(services: readonly DescService[]): ReadonlyMap<string, Entry> {
+  const entries = new Map<string, Entry>();
+  for (const rpc of services.flatMap(({ methods }) => methods)) {
+    const rules = getOption(rpc, methodOption);
+    if (rules.audience !== Audience.INTERNAL) entries.set(`/${rpc.parent.typeName}/${rpc.name}`, { rpc, rules });
+  }
+  return entries;
+}
+
+function labelOf(rpc: DescMethod): string {
+  return `${rpc.parent.typeName}.${rpc.name}`;
+}
+
+function otherThanCall(exchange: Exchange, { entry, log }: { entry: Entry | undefined; log: Logger }): Sent {
+  const allowed = ["POST", "OPTIONS"];
+  const headers = { allow: allowed.join(", ") };
+  if (entry === undefined) return refuse(exchange, { error: new HttpRefusal("PATH_NOT_FOUND"), dialect: scans, log });
+  if (exchange.request.raw.method === "OPTIONS") {
+    return send(exchange, { status: 204, headers: { ...headers, ...preflightHeaders(allowed) } });
+  }
+  const error = new HttpRefusal("METHOD_NOT_ALLOWED", { what: headers.allow, headers });
+  return refuse(exchange, { error, dialect: scans, log });
+}
+
+async function decide(
+  exchange: Exchange,
+  { admission, rules, log }: { admission: Admission; rules: MethodRules; log: Logger },
+): Promise<Decision> {
+  try {
+    return { context: await admission.admit(exchange, rules) };
+  } catch (error) {
+    const problem = problemOf(error, { requestId: exchange.requestId, route: exchange.route, log });
+    Object.assign(exchange.headers, problemHeaders(problem, error));
+    return { refusal: error };
+  }
+}
+
+/** Lets in whom the door let in. A refusal is thrown here, so that it is written in the protocol of the caller. */
+function door(log: Logger): Interceptor {
+  return (next) => async (request) => {
+    const decision = request.contextValues.get(decisionKey);
+    const context = decision !== undefined && "context" in decision ? decision.context : undefined;
+    const failed = {
+      requestId: context?.requestId ?? "-",
+      route: `${request.service.typeName}.${request.method.name}`,
+      log,
+    };
+    if (context === undefined)
+      throw publicError(decision !== undefined && "refusal" in decision && decision.refusal, failed);
+    request.contextValues.set(requestContextKey, context);
+    try {
+      return await next(request);
+    } catch (error) {
+      throw publicError(error, failed);
+    }
+  };
+}
+
+function addProxy(router: ConnectRouter, { rpc, rules, client }: Entry & { client: ClientOf }): void {
+  const proxy = (message: Message, { values, signal, timeoutMs }: HandlerContext) => {
+    const asked = timeoutMs();
+    const limit = rpc.methodKind === "unary" ? Math.min(asked ?? DEADLINE_MS, DEADLINE_MS) : asked;
+    return invoke(client(rpc.parent), { rpc, message }, { contextValues: values, signal, timeoutMs: limit });
+  };
+  router.rpc(rpc, proxy as never, { readMaxBytes: rules.maxBodyBytes || DEFAULT_BODY_BYTES });
+}

@@ -1,0 +1,26 @@
+import { Code } from "@connectrpc/connect";
+import type { Dialect } from "./dialect.ts";
+
+/** The Analytics API: camelCase, full enum names, 64-bit integers as strings, errors in `{"error"}`. */
+export const analytics: Dialect = {
+  name: "analytics",
+  bodyNames: "json",
+  queryNames: "json",
+  milliseconds: true,
+  int64AsString: true,
+  enumStyle: "full",
+  emptyStatus: 200,
+  wrap: (body) => body,
+  error: ({ status, code, reason, message, fields }) => {
+    const codeType = code === undefined ? reason : codeName(code);
+    return {
+      contentType: "application/json",
+      body: JSON.stringify({ error: { code: status, codeType, message, details: fields } }),
+    };
+  },
+};
+
+/** NotFound → "NOT_FOUND". */
+function codeName(code: Code): string {
+  return (Code[code] ?? "Unknown").replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
+}

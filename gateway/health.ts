@@ -1,0 +1,36 @@
+import { registry } from "#runtime/telemetry.ts";
+import { type Exchange, type Sent, send } from "./exchange.ts";
+
+/** How the parts of this process are doing. */
+export interface Readiness {
+  /** It takes requests. */
+  ready: boolean;
+  /** By dependency: "ok", or a word that says what is wrong. */
+  dependencies: Readonly<Record<string, string>>;
+  /** By projection: entries of the log that it has not seen yet. */
+  lag: Readonly<Record<string, number>>;
+}
+
+const JSON_HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
+
+/** Says that the process lives. Touches nothing. */
+export function answerLive(exchange: Exchange): Sent {
+  exchange.route = "livez";
+  return send(exchange, { status: 200, headers: JSON_HEADERS, body: '{"status":"ok"}' });
+}
+
+/** Says whether it takes requests, and what is missing when it does not: 503. */
+export async function answerReady(exchange: Exchange, ready: () => Promise<Readiness>): Promise<Sent> {
+  exchange.route = "readyz";
+  const state = await ready().catch(
+    (): Readiness => ({ ready: false, dependencies: { readiness: "failed" }, lag: {} }),
+  );
+  return send(exchange, { status: state.ready ? 200 : 503, headers: JSON_HEADERS, body: JSON.stringify(state) });
+}
+
+/** The metrics in the text format of Prometheus. */
+export async function answerMetrics(exchange: Exchange): Promise<Sent> {
+  exchange.route = "metrics";
+  const headers = { "content-type": registry.contentType, "cache-control": "no-store" };
+  return send(exchange, { status: 200, headers, body: await registry.metrics() });
+}

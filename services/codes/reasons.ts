@@ -1,0 +1,15 @@
+import { Code } from "@connectrpc/connect";
+import { failures } from "#runtime/failure.ts";
+
+/** Refusals of the codes service. */
+export const fail = failures("codes.waymark", {
+  CODE_NOT_FOUND: { code: Code.NotFound, say: (f) => `code ${f.id} does not exist` },
+  LINK_NOT_FOUND: { code: Code.NotFound, say: (f) => `link ${f.id} does not exist` },
+  SHORT_ID_NOT_FOUND: { code: Code.NotFound, say: (f) => `no code has the short id ${f.shortId}` },
+  CODE_EXISTS: { code: Code.AlreadyExists, say: (f) => `${f.field} is taken: ${f.id} exists already; choose another` },
+  SHORT_ID_TAKEN: {
+    code: Code.AlreadyExists,
+    say: (f) => `${f.field} is taken: another code has the short id ${f.shortId}; choose another`,
+  },
+  SHORT_IDS_CROWDED: { code: Code.Unavailable, say: () => "no free short id was found; try again" },
+});

@@ -1,0 +1,22 @@
+import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
+import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { LinkService } from "#gen/waymark/codes/v1/links_pb.ts";
+import { defineService } from "#runtime/service.ts";
+import { directoryHandlers } from "./directory.ts";
+import { codeHandlers } from "./handlers.ts";
+import { linkHandlers } from "./links.ts";
+import { codeModel, codeTagModel, shortIdModel } from "./model.ts";
+
+/** Codes of every kind: where a printed short id leads, what it looks like, and who may change it. */
+export const codes = defineService({
+  name: "codes",
+  collections: [codeModel, shortIdModel, codeTagModel],
+  calls: ["access", "scans"],
+  publishes: ["codes.changed"],
+  consumes: [],
+  routes: (router, deps) => {
+    router.service(CodeService, codeHandlers(deps));
+    router.service(LinkService, linkHandlers(deps));
+    router.service(DirectoryService, directoryHandlers(deps));
+  },
+});

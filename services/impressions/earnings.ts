@@ -1,0 +1,82 @@
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type CreateEarningRequest,
+  type EarningService,
+  EarningStatus,
+  type UpdateEarningRequest,
+} from "#gen/waymark/impressions/v1/earnings_pb.ts";
+import { contextOf } from "#runtime/context.ts";
+import type { ServiceDeps } from "#runtime/service.ts";
+import { toEarning } from "./messages.ts";
+import { type EarningDoc, earningModel, referralModel } from "./model.ts";
+import { fail } from "./reasons.ts";
+import { changeEarning, newMetadata, pageOf } from "./rules.ts";
+import { create, createOnce, getOwn, listOwn, madeWith, revise } from "./store.ts";
+
+/** Earnings of the Impressions API. */
+export function earningHandlers(deps: ServiceDeps): ServiceImpl<typeof EarningService> {
+  const earnings = deps.store.collection(earningModel);
+  return {
+    async createEarning(request, handler) {
+      return { earning: toEarning(await createEarning(request, handler, deps)) };
+    },
+    async listEarnings(request, handler) {
+      const { referralId, programId, status } = request;
+      const { principal } = contextOf(handler);
+      const wanted = { filter: { referralId, programId, status }, page: pageOf(request) };
+      const { found, total } = await listOwn(earnings, wanted, principal);
+      return { earnings: found.map(toEarning), total: BigInt(total) };
+    },
+    async getEarning({ earningId }, handler) {
+      const doc = await getOwn(earnings, earningId, contextOf(handler).principal);
+      if (doc === undefined) throw fail("EARNING_NOT_FOUND", { id: earningId });
+      return { earning: toEarning(doc) };
+    },
+    async updateEarning(request, handler) {
+      const { principal, now } = contextOf(handler);
+      const patch = patchOf(request);
+      const decide = (doc: EarningDoc) => changeEarning(doc, patch, now());
+      const doc = await revise(earnings, { id: request.earningId, decide }, principal);
+      if (doc === undefined) throw fail("EARNING_NOT_FOUND", { id: request.earningId });
+      return { earning: toEarning(doc) };
+    },
+  };
+}
+
+async function createEarning(request: CreateEarningRequest, handler: HandlerContext, { store }: ServiceDeps) {
+  const { principal, newId, now } = contextOf(handler);
+  const key = request.idempotencyKey;
+  const earlier = key === undefined ? undefined : await madeWith(store, { model: earningModel, key }, principal);
+  if (earlier !== undefined) return earlier;
+  const metadata = newMetadata(request.metadata);
+  const referral = await getOwn(store.collection(referralModel), request.referralId, principal);
+  if (referral === undefined) throw fail("UNKNOWN_REFERENCE", { field: "referral_id", noun: "referral" });
+  const status = request.status || EarningStatus.PENDING;
+  const at = now();
+  const doc: EarningDoc = {
+    id: request.id ?? newId("earn"),
+    referralId: referral.id,
+    programId: referral.programId,
+    studentId: referral.studentId,
+    amount: Number(request.amount ?? 0n),
+    currency: request.currency ?? "USD",
+    type: request.type,
+    status,
+    description: request.description || undefined,
+    referenceId: request.referenceId || undefined,
+    paidAt: status === EarningStatus.PAID ? at : undefined,
+    metadata,
+    idempotencyKey: key,
+    test: principal.test,
+    createdAt: at,
+    updatedAt: at,
+  };
+  if (key !== undefined) return createOnce(store, { model: earningModel, key, doc }, principal);
+  return create(store.collection(earningModel).of(principal.workspace), doc);
+}
+
+function patchOf(request: UpdateEarningRequest) {
+  const { currency, type, status, description, referenceId, metadata } = request;
+  const amount = request.amount === undefined ? undefined : Number(request.amount);
+  return { amount, currency, type, status, description, referenceId, metadata };
+}

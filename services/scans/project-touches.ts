@@ -1,0 +1,103 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Purpose, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
+import type { Outcome, Store } from "#runtime/store.ts";
+import { type TouchDoc, touchModel } from "./model.ts";
+import { codeScope, shelfOf, wallOf, workspaceScope } from "./scope.ts";
+import { book, countCountry, countInSlot, countScan, slotOf, type Tally } from "./tally.ts";
+
+/** A touch as it stands on the log. */
+export interface Arrived {
+  touch: Touch;
+  position: number;
+  partition: number;
+  arrivedAt: number;
+}
+
+/** Where a step writes. */
+export interface Target {
+  store: Store;
+  workspace: string;
+  tally: Tally;
+}
+
+/** A touch that counts. */
+export interface Counted {
+  doc: TouchDoc;
+  scope: string;
+}
+
+/**
+ * Makes a document of each touch, and counts and books it. A touch whose id is known is a duplicate, unless this very
+ * position made the document at an earlier run. Returns the scans of people that count, in order.
+ */
+export async function recordTouches(arrived: readonly Arrived[], target: Target): Promise<Counted[]> {
+  if (arrived.length === 0) return [];
+  const docs = arrived.map(({ touch, position }) => docOf(touch, position));
+  const collection = target.store.collection(touchModel).of(target.workspace);
+  const outcomes = await collection.bulk(docs.map((doc) => ({ kind: "insert", doc })));
+  const counted: Counted[] = [];
+  const seen = new Set<string>();
+  for (const [index, doc] of docs.entries()) {
+    const one = arrived[index] as Arrived;
+    const arrival = { ...one, test: one.touch.test };
+    const isNew = !seen.has(doc.id) && isOurs(outcomes[index], doc.position);
+    seen.add(doc.id);
+    book(target.tally, arrival, { path: "accepted", by: 1 });
+    book(target.tally, arrival, { path: isNew ? fateOf(doc) : "duplicate", by: 1 });
+    if (!isNew) continue;
+    const scope = codeScope(doc.wall, doc.codeId);
+    countTouch(target.tally, { ...one, doc, scope });
+    if (doc.reason === undefined) counted.push({ doc, scope });
+  }
+  return counted;
+}
+
+function isOurs(outcome: Outcome<TouchDoc> | undefined, position: number): boolean {
+  return outcome?.kind === "applied" || (outcome?.kind === "exists" && outcome.doc.position === position);
+}
+
+function fateOf({ reason }: TouchDoc): string {
+  return reason === undefined ? "counted" : `filtered.${reason}`;
+}
+
+/** Marketing scans have series and countries; of touches with an API of their own only the total is asked here. */
+function countTouch(tally: Tally, { touch, doc, scope, position, partition }: Arrived & Counted): void {
+  const { scannedAt, reason = "", country = "" } = doc;
+  const scan = { scope, scannedAt, reason, country, position };
+  if (touch.purpose !== Purpose.MARKETING) {
+    if (reason === "") tally.totals.add({ id: scope, made: {} }, { position, path: "scans", by: 1 });
+    return;
+  }
+  countScan(tally, scan);
+  countScan(tally, { ...scan, scope: workspaceScope(doc.wall, partition) });
+  if (reason !== "") return;
+  countCountry(tally, scan);
+  if (!doc.started) return;
+  const slot = slotOf(scannedAt);
+  countInSlot(tally, { scope, slot, path: "conversations", by: 1, position });
+  countInSlot(tally, { scope, slot, path: "messages", by: doc.messages, position });
+}
+
+function docOf(touch: Touch, position: number): TouchDoc {
+  const { place, device, conversationMessages: messages } = touch;
+  const wall = wallOf(touch);
+  const isHuman = touch.verdict === Verdict.HUMAN;
+  return {
+    id: touch.id,
+    wall,
+    shelf: shelfOf(wall, isHuman),
+    codeId: touch.codeId,
+    shortId: touch.shortId || undefined,
+    scannedAt: touch.scannedAt === undefined ? 0 : timestampMs(touch.scannedAt),
+    reason: isHuman ? undefined : (/^[a-z]{1,20}$/.exec(touch.verdictReason)?.[0] ?? "other"),
+    country: place?.country || undefined,
+    region: place?.region || undefined,
+    city: place?.city || undefined,
+    device: device?.type ?? 0,
+    deviceId: touch.deviceId || undefined,
+    started: touch.conversationStarted || messages > 0,
+    messages,
+    metadata: touch.metadata,
+    position,
+  };
+}

@@ -1,0 +1,76 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { settings } from "#runtime/config.ts";
+import { type Facts, fail, type Reason } from "#runtime/failure.ts";
+import { registry } from "#runtime/telemetry.ts";
+import { ROOT } from "./source.ts";
+
+/** The documents that are made from tables of the code, by path from the root. */
+export async function documents(): Promise<Readonly<Record<string, string>>> {
+  return {
+    "docs/configuration.md": configuration(),
+    "docs/errors.md": await errors(),
+    "docs/metrics.md": await metrics(),
+  };
+}
+
+const NOTE = "<!-- Made from the code by `npm run docs`; a test holds them equal. -->";
+
+function configuration(): string {
+  const rows = Object.values(settings).map(({ env, fallback, says }) => {
+    return `| \`${env}\` | ${fallback === undefined ? "–" : fallback === "" ? "empty" : `\`${fallback}\``} | ${says} |`;
+  });
+  return page("Configuration", "Environment variables, checked together at start: all faults are told at once.", [
+    "| variable | default | what it does |",
+    "|---|---|---|",
+    ...rows,
+  ]);
+}
+
+interface Table {
+  domain: string;
+  reasons: Readonly<Record<string, Reason>>;
+}
+
+/** Facts whose values stand for themselves: {field}, {keyId}. */
+const placeholders: Facts = new Proxy({}, { get: (_target, name) => `{${String(name)}}` });
+
+async function errors(): Promise<string> {
+  const tables: Table[] = [fail, ...(await reasonTables())];
+  const sections = tables.flatMap(({ domain, reasons }) => [
+    `## ${domain}`,
+    "",
+    "| reason | code | sentence |",
+    "|---|---|---|",
+    ...Object.entries(reasons).map(([name, { code, say }]) => `| \`${name}\` | ${Code[code]} | ${say(placeholders)} |`),
+    "",
+  ]);
+  const intro =
+    "Every refusal has a reason, a gRPC code and a sentence; words in braces are filled in. Which HTTP status a code becomes: " +
+    "InvalidArgument, OutOfRange and FailedPrecondition 400, Unauthenticated 401, PermissionDenied 403, NotFound 404, " +
+    "AlreadyExists and Aborted 409, ResourceExhausted 429, Internal and Unknown 500, Unimplemented 501, Unavailable 503, " +
+    "DeadlineExceeded 504.";
+  return page("Errors", intro, sections);
+}
+
+async function reasonTables(): Promise<Table[]> {
+  const files = readdirSync(join(ROOT, "services"), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith("/reasons.ts"))
+    .sort();
+  return Promise.all(files.map(async (path) => ((await import(join(ROOT, "services", path))) as { fail: Table }).fail));
+}
+
+async function metrics(): Promise<string> {
+  const all = await registry.getMetricsAsJSON();
+  const rows = all.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${help} |`).sort();
+  return page(
+    "Metrics",
+    "Served as Prometheus text at `/metrics`, beside the process's own (`process_*`, `nodejs_*`).",
+    ["| metric | type | what it measures |", "|---|---|---|", ...rows],
+  );
+}
+
+function page(title: string, intro: string, lines: readonly string[]): string {
+  return `# ${title}\n\n${NOTE}\n\n${intro}\n\n${lines.join("\n").trimEnd()}\n`;
+}

@@ -1,0 +1,95 @@
+import { batches, makeCodes, singles } from "./intake.ts";
+import { startMeasured } from "./process.ts";
+import { reads } from "./reads.ts";
+import { redirects } from "./redirects.ts";
+import { type Finding, machine, toMarkdown } from "./report.ts";
+
+const HELP = `npm run bench [-- SCENARIO …]
+
+  start      from spawn to ready, memory when idle, with the demo
+  batches    POST /v1/scans in batches of 500
+  singles    POST /v1/scans with one scan each
+  redirects  GET /s/{short_id} at 1,000 a second
+  reads      questions with 1,000,000 scans of one code
+
+Without a scenario: all. Raw figures go to standard output as Markdown. A run whose ledger does not balance is void.
+`;
+
+const MONTH_MS = 29 * 86_400_000;
+
+const scenarios: Record<string, () => Promise<Finding[]>> = {
+  start: async () => {
+    const measured = await startMeasured({ WAYMARK_DEMO: "on" });
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    const figures = {
+      "spawn to ready": `${measured.startMs.toFixed(0)} ms`,
+      "resident after 10 s": `${measured.rssMb().toFixed(0)} MB`,
+    };
+    await measured.stop();
+    return [{ name: "Start on an empty folder", parameters: { demo: "on" }, figures }];
+  },
+  batches: () =>
+    withCodes(16, async (measured, codes) => [
+      await batches(measured, {
+        scans: 100_000,
+        size: 500,
+        connections: 8,
+        first: 0,
+        codes,
+        devices: 50_000,
+        spreadMs: MONTH_MS,
+      }),
+      await batches(measured, {
+        scans: 400_000,
+        size: 500,
+        connections: 8,
+        first: 100_000,
+        codes,
+        devices: 50_000,
+        spreadMs: MONTH_MS,
+      }),
+    ]),
+  singles: () =>
+    withCodes(16, async (measured, codes) => [
+      await singles(measured, { scans: 60_000, connections: 64, first: 0, codes, devices: 50_000, spreadMs: MONTH_MS }),
+    ]),
+  redirects: () =>
+    withCodes(1, async (measured, codes) => [
+      await redirects(measured, { perSecond: 1_000, seconds: 5, code: codes[0] as string }),
+      await redirects(measured, { perSecond: 1_000, seconds: 20, code: codes[0] as string }),
+    ]),
+  reads: () =>
+    withCodes(1, async (measured, codes) => {
+      const code = codes[0] as string;
+      const scans = 1_000_000;
+      const load = { scans, size: 500, connections: 8, first: 0, codes, devices: 200_000, spreadMs: MONTH_MS };
+      return [await batches(measured, load), ...(await reads(measured, { code, scans, times: 300 }))];
+    }),
+};
+
+type Measured = Awaited<ReturnType<typeof startMeasured>>;
+
+async function withCodes(
+  count: number,
+  work: (measured: Measured, codes: string[]) => Promise<Finding[]>,
+): Promise<Finding[]> {
+  const measured = await startMeasured();
+  try {
+    return await work(measured, await makeCodes(measured, count));
+  } finally {
+    await measured.stop();
+  }
+}
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => scenarios[name] === undefined);
+if (unknown.length > 0) {
+  process.stdout.write(HELP);
+  process.exitCode = wanted.includes("--help") ? 0 : 2;
+} else {
+  process.stdout.write(`# Benchmarks\n\n${new Date().toISOString().slice(0, 10)}, ${machine()}\n\n`);
+  for (const name of wanted.length > 0 ? wanted : Object.keys(scenarios)) {
+    process.stderr.write(`running ${name} …\n`);
+    for (const finding of (await scenarios[name]?.()) ?? []) process.stdout.write(`${toMarkdown(finding)}\n`);
+  }
+}
