@@ -79,6 +79,7 @@ function contextFor(exchange: Exchange, principal: Principal, now: () => number)
     requestId: exchange.requestId,
     ip: exchange.ip,
     userAgent: exchange.request.raw.headers["user-agent"] ?? "",
+    method: exchange.request.raw.method ?? "",
     now,
     newId,
   };

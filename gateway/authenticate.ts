@@ -15,6 +15,8 @@ const KNOWN_TTL_MS = 30_000;
 /** The longest that a refused key is refused without asking again. */
 const REFUSED_TTL_MS = 5_000;
 const DEADLINE_MS = 5_000;
+/** Characters of a SHA-256 in hex. */
+const HASH_LENGTH = 64;
 
 /** What a key comes with. */
 export interface Presented {
@@ -106,8 +108,9 @@ export function openAuthenticator(authority: Client<typeof AuthorityService>, no
       generation += 1;
       asking.clear();
       refused.clear();
-      for (const alias of aliases) known.delete(alias);
-      for (const [name, principal] of known.entries()) if (principal.keyId === objectId) known.delete(name);
+      for (const [name, { keyId }] of known.entries()) {
+        if (keyId === objectId || aliases.includes(name.slice(0, HASH_LENGTH))) known.delete(name);
+      }
     },
   };
 }

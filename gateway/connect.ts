@@ -17,6 +17,7 @@ import { DEADLINE_MS, invoke } from "./call.ts";
 import { preflightHeaders } from "./cors.ts";
 import { scans } from "./dialects/scans.ts";
 import { type Exchange, observe, SENT, type Sent, send } from "./exchange.ts";
+import { internalStripper } from "./internal-fields.ts";
 import { HttpRefusal, problemHeaders, problemOf, publicError } from "./problems.ts";
 import { refuse } from "./refuse.ts";
 
@@ -134,10 +135,24 @@ function door(log: Logger): Interceptor {
 }
 
 function addProxy(router: ConnectRouter, { rpc, rules, client }: Entry & { client: ClientOf }): void {
-  const proxy = (message: Message, { values, signal, timeoutMs }: HandlerContext) => {
-    const asked = timeoutMs();
-    const limit = rpc.methodKind === "unary" ? Math.min(asked ?? DEADLINE_MS, DEADLINE_MS) : asked;
-    return invoke(client(rpc.parent), { rpc, message }, { contextValues: values, signal, timeoutMs: limit });
+  const options = { readMaxBytes: rules.maxBodyBytes || DEFAULT_BODY_BYTES };
+  const stripRequest = internalStripper(rpc.input);
+  const stripReply = internalStripper(rpc.output);
+  const proxy = async (message: Message, { values, signal, timeoutMs }: HandlerContext) => {
+    stripRequest(message);
+    const limit = Math.min(timeoutMs() ?? DEADLINE_MS, DEADLINE_MS);
+    const call = { contextValues: values, signal, timeoutMs: limit };
+    const reply = await invoke(client(rpc.parent), { rpc, message }, call);
+    stripReply(reply);
+    return reply;
   };
-  router.rpc(rpc, proxy as never, { readMaxBytes: rules.maxBodyBytes || DEFAULT_BODY_BYTES });
+  async function* stream(message: Message, { values, signal }: HandlerContext) {
+    stripRequest(message);
+    const call = { contextValues: values, signal };
+    for await (const reply of invoke<AsyncIterable<Message>>(client(rpc.parent), { rpc, message }, call)) {
+      stripReply(reply);
+      yield reply;
+    }
+  }
+  router.rpc(rpc, (rpc.methodKind === "unary" ? proxy : stream) as never, options);
 }

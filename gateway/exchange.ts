@@ -71,13 +71,14 @@ export function exchangeOpener(options: {
   };
 }
 
-/** Sends the answer. HEAD gets its headers alone. */
+/** Sends the answer, once. HEAD gets the headers alone. */
 export function send(exchange: Exchange, { status, headers, body }: Answer): Sent {
-  const { reply } = exchange;
   observe(exchange, status);
-  reply.code(status).headers(exchange.headers);
-  if (headers !== undefined) reply.headers(headers);
-  reply.send(typeof body === "object" ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : body);
+  const { raw } = exchange.reply.hijack();
+  const all: Record<string, string | number> = { ...exchange.headers, ...headers };
+  if (status !== 204 && status !== 304) all["content-length"] = body === undefined ? 0 : Buffer.byteLength(body);
+  raw.writeHead(status, all);
+  raw.end(body);
   return SENT;
 }
 

@@ -1,32 +1,31 @@
-import { type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { fieldRules } from "./transcode/names.ts";
 
-/** Empties the fields that are between Waymark's own processes only. The transcoder leaves them out by itself. */
-export type Strip = (message: Message) => void;
-
-/** Makes the strip of a message type; undefined when neither it nor what it holds has such fields. */
-export function stripOf(desc: DescMessage): Strip | undefined {
-  return compile(desc, new Map());
+/**
+ * Makes what empties the fields of a message that are between Waymark's own processes only, at every depth. REST leaves
+ * them out by itself; Connect needs this. Messages of a type that cannot hold any are not walked.
+ */
+export function internalStripper(desc: DescMessage): (message: Message) => void {
+  if (!canHold(desc, new Set())) return () => {};
+  return (message) => strip(reflect(desc, message));
 }
 
-type Fields = Record<string, unknown>;
+function canHold(desc: DescMessage, seen: Set<DescMessage>): boolean {
+  if (seen.has(desc)) return false;
+  seen.add(desc);
+  return desc.fields.some((field) => fieldRules(field).internal || (field.message && canHold(field.message, seen)));
+}
 
-/** Types on the way down to themselves are taken to have internal fields, so that a recursive type is walked. */
-function compile(desc: DescMessage, made: Map<DescMessage, Strip | undefined>): Strip | undefined {
-  if (made.has(desc)) return made.get(desc);
-  const steps: Strip[] = [];
-  const strip: Strip = (message) => {
-    for (const step of steps) step(message);
-  };
-  made.set(desc, strip);
-  for (const field of desc.fields) {
-    if (fieldRules(field).internal) steps.push((message) => clear(message as unknown as Fields, field));
-    else if (field.message !== undefined) {
-      const inner = compile(field.message, made);
-      if (inner !== undefined && inner !== strip) steps.push((message) => valuesOf(message as unknown as Fields, field).forEach(inner));
+function strip(message: ReflectMessage): void {
+  for (const field of message.fields) {
+    if (!message.isSet(field)) continue;
+    if (fieldRules(field).internal) message.clear(field);
+    else if (field.fieldKind === "message") strip(message.get(field));
+    else if (field.fieldKind === "list" && field.listKind === "message") {
+      for (const item of message.get(field)) strip(item as ReflectMessage);
+    } else if (field.fieldKind === "map" && field.mapKind === "message") {
+      for (const item of message.get(field).values()) strip(item as ReflectMessage);
     }
   }
-  if (steps.length > 0) return strip;
-  made.set(desc, undefined);
-  return undefined;
 }

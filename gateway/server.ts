@@ -20,12 +20,14 @@ import { serveDocument } from "./document.ts";
 import { type Exchange, exchangeOpener, type Sent } from "./exchange.ts";
 import type { Readiness } from "./health.ts";
 import { openLimiter } from "./limit.ts";
+import { openApi } from "./openapi.ts";
 import { openPages } from "./pages.ts";
 import { openPictures } from "./pictures.ts";
 import { HttpRefusal } from "./problems.ts";
 import { Recorder } from "./recorder.ts";
 import { refuse } from "./refuse.ts";
 import { compileRoutes } from "./routes.ts";
+import manifest from "../package.json" with { type: "json" };
 
 /** How long requests in flight have at the stop, in milliseconds. */
 const DRAIN_MS = 10_000;
@@ -67,7 +69,8 @@ export interface Gateway {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log } = options;
   const stopping = new AbortController();
-  const parts = openParts(options, stopping.signal);
+  let url = "";
+  const parts = openParts({ ...options, stopping: stopping.signal, publicUrl: () => config.publicUrl ?? url });
   const open = exchangeOpener({
     ipOf: addressReader(config.trustedProxies),
     isSecure: config.publicUrl?.startsWith("https:") ?? false,
@@ -77,9 +80,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const app = openServer({ open, log, answer: (exchange) => answer(exchange, parts.faces) });
   await app.listen({ host: config.host, port: config.port });
   const { port } = app.server.address() as AddressInfo;
-  const host = config.host === "0.0.0.0" || config.host === "::" ? "127.0.0.1" : config.host;
+  url = urlOf(config.host, port);
   return {
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    url,
     port,
     codesChanged: parts.codesChanged,
     keysChanged: parts.keysChanged,
@@ -98,8 +101,14 @@ interface Parts extends Pick<Gateway, "codesChanged" | "keysChanged"> {
   recorder: Recorder;
 }
 
-function openParts(options: GatewayOptions, stopping: AbortSignal): Parts {
-  const { config, client, services, log, countryOf, now = Date.now } = options;
+/** Where a server that listens on all addresses is found from this machine. */
+function urlOf(host: string, port: number): string {
+  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+}
+
+function openParts(options: GatewayOptions & { stopping: AbortSignal; publicUrl: () => string }): Parts {
+  const { config, client, services, log, countryOf, now = Date.now, stopping, publicUrl } = options;
   const authenticator = openAuthenticator(client(AuthorityService), now);
   const admission = openAdmission({ authenticator, limiter: openLimiter(config.rateLimits), now });
   const codes = client(DirectoryService);
@@ -116,7 +125,7 @@ function openParts(options: GatewayOptions, stopping: AbortSignal): Parts {
       redirects: { directory, recorder, pages, countryOf, now, log },
       pictures,
       pages,
-      openApi: serveDocument("openapi", () => ({})),
+      openApi: serveDocument("openapi", () => openApi(table, { publicUrl: publicUrl(), version: manifest.version })),
       ready: async () => (stopping.aborted ? STOPPING : options.ready()),
     },
     codesChanged: (change) => {

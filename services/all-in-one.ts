@@ -7,11 +7,13 @@ import { lockFolder } from "#runtime/lock.ts";
 import { openSqliteLog } from "#runtime/log.sqlite.ts";
 import type { Log } from "#runtime/log.ts";
 import { type Logger, openLogger } from "#runtime/logger.ts";
+import { bundledPlaces, openPlaces } from "#runtime/place/places.ts";
 import { type Projector, startProjector } from "#runtime/projector-thread.ts";
 import { openSecrets } from "#runtime/secrets.ts";
 import { openRemoteStore } from "#runtime/store/remote.ts";
 import type { Store } from "#runtime/store.ts";
 import { backgroundGauge, collectProcessMetrics } from "#runtime/telemetry.ts";
+import type { Readiness } from "../gateway/health.ts";
 import { type Gateway, startGateway } from "../gateway/server.ts";
 import { seedDemo } from "./demo/seed.ts";
 import { type Announced, greeting } from "./greeting.ts";
@@ -72,7 +74,10 @@ async function start(
   if (grpc !== undefined) closing.push({ name: "gRPC", close: () => grpc.close(10_000) });
   const ready = readiness({ ...engines, hosted });
   const services = [...new Set([...hosted.methods.keys()].map((method) => method.parent))];
-  const gateway = await startGateway({ config, client: hosted.client, services, ready, secrets, log: logger });
+  const places = openPlaces(config.placeDatabase ?? bundledPlaces());
+  closing.push({ name: "places", close: places.close });
+  const countryOf = (ip: string): string => places.locate(ip)?.country ?? "";
+  const gateway = await startGateway({ config, client: hosted.client, services, ready, countryOf, log: logger });
   closing.push({ name: "gateway", close: gateway.close });
   followChanges(engines.log, { gateway, closing });
   collectProcessMetrics();
@@ -120,23 +125,20 @@ async function openEngines(
 }
 
 /** What /readyz says: each dependency, and how far each projection is behind. */
-function readiness({ log, store, projector, hosted }: Engines & { hosted: Hosted }) {
+function readiness({ log, store, projector, hosted }: Engines & { hosted: Hosted }): () => Promise<Readiness> {
   return async () => {
-    const [logAnswer, storeAnswer, gauges] = await Promise.all([
-      answers(log.ping()),
-      answers(store.ping()),
-      projector.gauges(),
-    ]);
+    const [logWord, storeWord, gauges] = await Promise.all([word(log.ping()), word(store.ping()), projector.gauges()]);
     const all = { ...gauges, ...hosted.gauges() };
     for (const [name, value] of Object.entries(all)) backgroundGauge.labels(name).set(value);
-    return { ready: logAnswer && storeAnswer, dependencies: { log: logAnswer, store: storeAnswer }, gauges: all };
+    const dependencies = { log: logWord, store: storeWord };
+    return { ready: logWord === "ok" && storeWord === "ok", dependencies, lag: all };
   };
 }
 
-async function answers(ping: Promise<void>): Promise<boolean> {
+async function word(ping: Promise<void>): Promise<string> {
   return ping.then(
-    () => true,
-    () => false,
+    () => "ok",
+    () => "does not answer",
   );
 }
 
@@ -145,9 +147,13 @@ function followChanges(log: Log, { gateway, closing }: { gateway: Gateway; closi
   const stopping = new AbortController();
   const following = (async () => {
     const after = await log.head();
-    const subjects = ["codes.changed", "keys.changed", "workspaces.changed"] as const;
+    const subjects = ["codes.changed", "keys.changed"] as const;
     for await (const entries of log.read({ after, subjects, follow: stopping.signal })) {
-      for (const { subject, payload } of entries) gateway.invalidate(subject, fromBinary(ObjectChangedSchema, payload));
+      for (const { subject, payload } of entries) {
+        const change = fromBinary(ObjectChangedSchema, payload);
+        if (subject === "codes.changed") gateway.codesChanged(change);
+        else gateway.keysChanged(change);
+      }
     }
   })().catch(() => undefined);
   closing.push({

@@ -39,8 +39,7 @@ export function planLines(name: string, { plan, planOf }: { plan: MessagePlan; p
   return { slot, item: planOf(field.message), judged, most: maxItems(field), flag: flag?.localName };
 }
 
-/** Content types that a body may come in; the first word of the header, lower case. */
-export function acceptedTypes({ lines }: BodyPlan): readonly string[] {
+function acceptedTypes({ lines }: BodyPlan): readonly string[] {
   return lines === undefined ? ["application/json"] : ["application/json", "application/x-ndjson"];
 }
 

@@ -1,7 +1,7 @@
 import type { FieldFault } from "../dialects/dialect.ts";
 
 /** The most faults that one refusal tells. */
-export const MAX_FAULTS = 20;
+const MAX_FAULTS = 20;
 
 /** The most levels of nesting that a request may have. */
 export const MAX_DEPTH = 64;
@@ -42,8 +42,9 @@ export function startReading(): Reading {
 export function fault(reading: Reading, must: string): undefined {
   if (reading.faults.length >= MAX_FAULTS) return undefined;
   const field = pathText(reading.path.slice(reading.base, reading.depth));
-  const subject = field !== "" ? field : reading.base > 0 ? "the item" : "the body";
-  reading.faults.push({ field, message: `${subject} ${must}` });
+  if (field !== "") reading.faults.push({ field, message: `${field} ${must}` });
+  else if (reading.base > 0) reading.faults.push({ field, message: `the item ${must}` });
+  else reading.faults.push({ field: "body", message: `the body ${must}` });
   return undefined;
 }
 
@@ -54,7 +55,7 @@ export function refuseFaults(reading: Reading): void {
 }
 
 /** "scans[3].scanned_at" */
-export function pathText(path: readonly (string | number)[]): string {
+function pathText(path: readonly (string | number)[]): string {
   let text = "";
   for (const step of path) {
     if (typeof step === "number") text += `[${step}]`;

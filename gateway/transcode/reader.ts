@@ -152,7 +152,7 @@ function singleReader(field: DescField, { dialect, planOf }: Compiling): Read {
 }
 
 /** Reads an enum from its word. */
-export function enumReader({ read, choices }: ReturnType<typeof enumWords>): Read {
+function enumReader({ read, choices }: ReturnType<typeof enumWords>): Read {
   const must = `must be one of ${choices.join(", ")}`;
   return (value, reading) => {
     const number = typeof value === "string" ? read.get(value) : undefined;

@@ -16,7 +16,7 @@ export function stringText(value: string): string {
 }
 
 /** A number as JSON; what JSON cannot say is null. */
-export function numberText(value: number): string {
+function numberText(value: number): string {
   return Number.isFinite(value) ? String(value) : "null";
 }
 

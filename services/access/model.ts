@@ -139,3 +139,6 @@ export const auditModel = defineModel<AuditDoc>({
   },
   indexes: [{ name: "at", fields: ["at"] }],
 });
+
+/** Everything that the service stores. */
+export const accessModels = [keyModel, keyHashModel, workspaceModel, memberModel, auditModel] as const;

@@ -48,7 +48,7 @@ export function organizationHandlers(deps: ServiceDeps, store: AccessStore): Ser
         name: doc.name,
         slug: slugOf(doc.name) || doc.id,
         plan: doc.plan,
-        qprCodesCount: codes.total,
+        qprCodesCount: BigInt(codes.total),
         membersCount: BigInt(membersCount),
         createdAt: timestampFromMs(doc.createdAt),
       };

@@ -5,7 +5,7 @@ import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
 import { type Background, defineService, type ServiceDeps } from "#runtime/service.ts";
 import { authorityHandlers } from "./authority.ts";
 import { keyHandlers } from "./keys.ts";
-import { auditModel, keyHashModel, keyModel, memberModel, workspaceModel } from "./model.ts";
+import { accessModels } from "./model.ts";
 import { organizationHandlers } from "./organizations.ts";
 import { DEFAULT_WORKSPACE, hashOf, newWorkspace } from "./rules.ts";
 import { accessStore } from "./store.ts";
@@ -14,7 +14,7 @@ import { workspaceHandlers } from "./workspaces.ts";
 /** Who may call, and what each workspace wants. */
 export const access = defineService({
   name: "access",
-  collections: [keyModel, keyHashModel, workspaceModel, memberModel, auditModel],
+  collections: accessModels,
   calls: ["codes"],
   publishes: ["keys.changed", "workspaces.changed"],
   consumes: [],

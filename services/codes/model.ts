@@ -99,3 +99,6 @@ export const codeTagModel = defineModel<CodeTagDoc>({
   },
   indexes: [{ name: "by_name", fields: ["test", "name"] }],
 });
+
+/** Everything that the service stores. */
+export const codesModels = [codeModel, shortIdModel, codeTagModel] as const;

@@ -5,12 +5,12 @@ import { defineService } from "#runtime/service.ts";
 import { directoryHandlers } from "./directory.ts";
 import { codeHandlers } from "./handlers.ts";
 import { linkHandlers } from "./links.ts";
-import { codeModel, codeTagModel, shortIdModel } from "./model.ts";
+import { codesModels } from "./model.ts";
 
 /** Codes of every kind: where a printed short id leads, what it looks like, and who may change it. */
 export const codes = defineService({
   name: "codes",
-  collections: [codeModel, shortIdModel, codeTagModel],
+  collections: codesModels,
   calls: ["access", "scans"],
   publishes: ["codes.changed"],
   consumes: [],

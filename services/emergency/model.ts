@@ -46,3 +46,6 @@ export const accessModel = defineModel<AccessDoc>({
   },
   indexes: [{ name: "tag", fields: ["tagId", "sequence"], unique: true }],
 });
+
+/** Everything that the service stores. */
+export const emergencyModels = [profileModel, accessModel] as const;

@@ -2,6 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { AmbassadorService } from "#gen/waymark/impressions/v1/ambassadors_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { audit } from "./audit.ts";
 import { toAmbassador, toAmbassadorSummary } from "./messages.ts";
 import { type AmbassadorDoc, ambassadorModel, programModel } from "./model.ts";
 import { fail } from "./reasons.ts";
@@ -9,7 +10,8 @@ import { checkUrl, newMetadata, pageOf } from "./rules.ts";
 import { create, getOwn, listOwn } from "./store.ts";
 
 /** Ambassadors, the users of the Impressions API. */
-export function ambassadorHandlers({ store }: ServiceDeps): ServiceImpl<typeof AmbassadorService> {
+export function ambassadorHandlers(deps: ServiceDeps): ServiceImpl<typeof AmbassadorService> {
+  const { store } = deps;
   const ambassadors = store.collection(ambassadorModel);
   return {
     async createAmbassador(request, handler) {
@@ -31,7 +33,9 @@ export function ambassadorHandlers({ store }: ServiceDeps): ServiceImpl<typeof A
         metadata,
       };
       const doc: AmbassadorDoc = { ...about, test: principal.test, createdAt: at, updatedAt: at };
-      return { user: toAmbassador(await create(ambassadors.of(principal.workspace), doc)) };
+      await create(ambassadors.of(principal.workspace), doc);
+      await audit(deps, { action: "users.create", object: doc.id }, handler);
+      return { user: toAmbassador(doc) };
     },
     async listAmbassadors(request, handler) {
       const { programId } = request;

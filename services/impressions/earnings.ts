@@ -5,10 +5,11 @@ import {
   EarningStatus,
   type UpdateEarningRequest,
 } from "#gen/waymark/impressions/v1/earnings_pb.ts";
-import { contextOf } from "#runtime/context.ts";
+import { contextOf, type RequestContext } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { audit } from "./audit.ts";
 import { toEarning } from "./messages.ts";
-import { type EarningDoc, earningModel, referralModel } from "./model.ts";
+import { type EarningDoc, earningModel, type ReferralDoc, referralModel } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { changeEarning, newMetadata, pageOf } from "./rules.ts";
 import { create, createOnce, getOwn, listOwn, madeWith, revise } from "./store.ts";
@@ -38,22 +39,39 @@ export function earningHandlers(deps: ServiceDeps): ServiceImpl<typeof EarningSe
       const decide = (doc: EarningDoc) => changeEarning(doc, patch, now());
       const doc = await revise(earnings, { id: request.earningId, decide }, principal);
       if (doc === undefined) throw fail("EARNING_NOT_FOUND", { id: request.earningId });
+      await audit(deps, { action: "earnings.update", object: doc.id }, handler);
       return { earning: toEarning(doc) };
     },
   };
 }
 
-async function createEarning(request: CreateEarningRequest, handler: HandlerContext, { store }: ServiceDeps) {
-  const { principal, newId, now } = contextOf(handler);
+async function createEarning(request: CreateEarningRequest, handler: HandlerContext, deps: ServiceDeps) {
+  const { store } = deps;
+  const context = contextOf(handler);
+  const { principal } = context;
   const key = request.idempotencyKey;
   const earlier = key === undefined ? undefined : await madeWith(store, { model: earningModel, key }, principal);
   if (earlier !== undefined) return earlier;
   const metadata = newMetadata(request.metadata);
   const referral = await getOwn(store.collection(referralModel), request.referralId, principal);
   if (referral === undefined) throw fail("UNKNOWN_REFERENCE", { field: "referral_id", noun: "referral" });
+  const doc = { ...draftOf(request, referral, context), metadata };
+  const made =
+    key === undefined
+      ? await create(store.collection(earningModel).of(principal.workspace), doc)
+      : await createOnce(store, { model: earningModel, key, doc }, principal);
+  await audit(deps, { action: "earnings.create", object: made.id }, handler);
+  return made;
+}
+
+function draftOf(
+  request: CreateEarningRequest,
+  referral: ReferralDoc,
+  { newId, now, principal }: RequestContext,
+): Omit<EarningDoc, "metadata"> {
   const status = request.status || EarningStatus.PENDING;
   const at = now();
-  const doc: EarningDoc = {
+  return {
     id: request.id ?? newId("earn"),
     referralId: referral.id,
     programId: referral.programId,
@@ -65,14 +83,11 @@ async function createEarning(request: CreateEarningRequest, handler: HandlerCont
     description: request.description || undefined,
     referenceId: request.referenceId || undefined,
     paidAt: status === EarningStatus.PAID ? at : undefined,
-    metadata,
-    idempotencyKey: key,
+    idempotencyKey: request.idempotencyKey,
     test: principal.test,
     createdAt: at,
     updatedAt: at,
   };
-  if (key !== undefined) return createOnce(store, { model: earningModel, key, doc }, principal);
-  return create(store.collection(earningModel).of(principal.workspace), doc);
 }
 
 function patchOf(request: UpdateEarningRequest) {

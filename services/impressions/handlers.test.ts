@@ -1,6 +1,7 @@
-import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { fromBinary, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
 import { AmbassadorService } from "#gen/waymark/impressions/v1/ambassadors_pb.ts";
 import {
   ImpressionSchema,
@@ -143,6 +144,14 @@ it("rejects wrong items alone and takes the others", async () => {
     { index: 2, code: "POSTER_NOT_FOUND", message: "poster_id must name an existing poster" },
     { index: 3, code: "INVALID_FIELD", message: "id is bad" },
   ]);
+});
+
+it("books rejected items for the ledger by reason", async () => {
+  await scan([{ poster_id: "x" }, { poster_id: "y" }, {}, { poster_id: "poster_123abc" }]);
+  const booked = [];
+  for await (const chunk of ground.log.read({ after: 0, subjects: ["touches.refused"] }))
+    booked.push(...chunk.map(({ payload }) => fromBinary(TouchesRefusedSchema, payload)));
+  expect(booked).toMatchObject([{ workspaceId: "acme", rejected: { POSTER_NOT_FOUND: 2, INVALID_FIELD: 1 } }]);
 });
 
 it("counts a repeated batch once", async () => {

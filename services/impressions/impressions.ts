@@ -13,6 +13,7 @@ import type { Store } from "#runtime/store.ts";
 import { fromImpressionInput, toImpression, toTouchInput } from "./messages.ts";
 import { impressionModel, posterModel } from "./model.ts";
 import { fail } from "./reasons.ts";
+import { bookRejected } from "./refused.ts";
 import { faultOf, pageOf } from "./rules.ts";
 import { getOwn, getOwnMany } from "./store.ts";
 import { totalOf } from "./totals.ts";
@@ -59,9 +60,10 @@ type Reply = MessageInitShape<typeof RecordImpressionsResponseSchema>;
 async function recordImpressions(
   request: RecordImpressionsRequest,
   handler: HandlerContext,
-  { store, client }: ServiceDeps,
+  { store, client, log }: ServiceDeps,
 ): Promise<Reply> {
-  const { principal, now } = contextOf(handler);
+  const context = contextOf(handler);
+  const { principal, now } = context;
   const scans = request.impressions.map(fromImpressionInput);
   const ids = new Set(scans.map(({ posterId }) => posterId).filter((id) => id !== ""));
   const posters = await getOwnMany(store.collection(posterModel), [...ids], principal);
@@ -75,12 +77,16 @@ async function recordImpressions(
     else if (poster !== undefined) taken.push({ index, input: toTouchInput(scan, poster) });
     else rejected.push({ index, code: "POSTER_NOT_FOUND", message: "poster_id must name an existing poster" });
   }
-  if (taken.length === 0) return { accepted: 0, rejected };
-  const reply = await client(IntakeService).recordTouches(
-    { touches: taken.map(({ input }) => input) },
-    forward(handler),
-  );
-  for (const { index, code, message } of reply.rejected)
-    rejected.push({ index: taken[index]?.index ?? index, code, message });
-  return { accepted: reply.accepted, rejected: rejected.sort((a, b) => a.index - b.index) };
+  const touches = taken.map(({ input }) => input);
+  const reply = touches.length > 0 ? await client(IntakeService).recordTouches({ touches }, forward(handler)) : none;
+  await bookRejected(rejected, context, log);
+  const refused = reply.rejected.map(({ index, code, message }) => ({
+    index: taken[index]?.index ?? index,
+    code,
+    message,
+  }));
+  const all = [...rejected, ...refused].sort((a, b) => a.index - b.index);
+  return { accepted: reply.accepted, rejected: all };
 }
+
+const none = { accepted: 0, rejected: [] };

@@ -232,3 +232,15 @@ export const claimModel = defineModel<ClaimDoc>({
   fields: { objectId: text },
   indexes: [],
 });
+
+/** Everything that the service stores. */
+export const impressionsModels = [
+  programModel,
+  ambassadorModel,
+  posterModel,
+  impressionModel,
+  totalModel,
+  referralModel,
+  earningModel,
+  claimModel,
+] as const;

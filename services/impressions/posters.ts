@@ -2,6 +2,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { CreatePosterRequest, PosterService } from "#gen/waymark/impressions/v1/posters_pb.ts";
 import { contextOf, type Principal } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { audit } from "./audit.ts";
 import { toPoster, toPosterSummary } from "./messages.ts";
 import { ambassadorModel, type PosterDoc, type ProgramDoc, posterModel, programModel } from "./model.ts";
 import { fail } from "./reasons.ts";
@@ -49,6 +50,7 @@ async function createPoster(request: CreatePosterRequest, handler: HandlerContex
   const current = await deps.store.collection(programModel).of(principal.workspace).get(programId);
   // The program may have changed beside this call, or since a call that made the code and then failed.
   if (current !== undefined && current.landingUrl !== destination) await leadPostersTo(current, handler, deps);
+  await audit(deps, { action: "posters.create", object: id }, handler);
   return doc;
 }
 

@@ -2,6 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { ProgramService } from "#gen/waymark/impressions/v1/programs_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { audit } from "./audit.ts";
 import { toProgram } from "./messages.ts";
 import { type ProgramDoc, programModel } from "./model.ts";
 import { fail } from "./reasons.ts";
@@ -27,7 +28,9 @@ export function programHandlers(deps: ServiceDeps): ServiceImpl<typeof ProgramSe
         createdAt: at,
         updatedAt: at,
       };
-      return { program: toProgram(await create(programs.of(principal.workspace), doc)) };
+      await create(programs.of(principal.workspace), doc);
+      await audit(deps, { action: "programs.create", object: doc.id }, handler);
+      return { program: toProgram(doc) };
     },
     async listPrograms(request, handler) {
       const { principal } = contextOf(handler);
@@ -53,6 +56,7 @@ export function programHandlers(deps: ServiceDeps): ServiceImpl<typeof ProgramSe
       const doc = await revise(programs, { id: programId, decide }, principal);
       if (doc === undefined) throw fail("PROGRAM_NOT_FOUND", { id: programId });
       if (landingUrl !== undefined) await leadPostersTo(doc, handler, deps);
+      await audit(deps, { action: "programs.update", object: doc.id }, handler);
       return { program: toProgram(doc) };
     },
   };

@@ -3,7 +3,6 @@ import { failures } from "#runtime/failure.ts";
 
 /** Refusals of the impressions service. */
 export const fail = failures("impressions.waymark", {
-  INVALID_FIELD: { code: Code.InvalidArgument, say: (f) => `${f.field} ${f.must}` },
   UNKNOWN_REFERENCE: { code: Code.InvalidArgument, say: (f) => `${f.field} must name an existing ${f.noun}` },
   WRONG_PROGRAM: {
     code: Code.InvalidArgument,

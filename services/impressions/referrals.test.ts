@@ -25,6 +25,7 @@ import {
   type UpdateReferralRequestSchema,
 } from "#gen/waymark/impressions/v1/referrals_pb.ts";
 import type { Principal } from "#runtime/context.ts";
+import { auditStandIn } from "../../test/support/audit-stand-in.ts";
 import { directoryStandIn } from "../../test/support/directory-stand-in.ts";
 import { intakeStandIn } from "../../test/support/intake-stand-in.ts";
 import { openServiceGround, type ServiceGround } from "../../test/support/service-ground.ts";
@@ -32,9 +33,12 @@ import { impressions } from "./service.ts";
 
 const NOW = Date.UTC(2024, 0, 15, 10, 30);
 let ground: ServiceGround;
+let trail: string[];
 
 beforeEach(async () => {
-  ground = await openServiceGround([impressions, intakeStandIn, directoryStandIn(new Map())], NOW);
+  trail = [];
+  const neighbours = [intakeStandIn, directoryStandIn(new Map()), auditStandIn(trail)];
+  ground = await openServiceGround([impressions, ...neighbours], NOW);
   const by = ground.by();
   const ids = { programId: "prog_123abc", studentId: "user_123abc" };
   const landingUrl = "https://example.com/join";
@@ -111,7 +115,11 @@ it.each([
   ["no email", { email: "" }, "email is required"],
   ["an email that is none", { email: "alice" }, "email must be a valid email address"],
   ["no first name", { firstName: "" }, "first_name is required"],
-  ["a picture that is no URL", { profilePicture: "alice.jpg" }, "profile_picture must be an http or https URL"],
+  [
+    "a picture that is no URL",
+    { profilePicture: "alice.jpg" },
+    "profile_picture must be an http or https URL without spaces",
+  ],
 ])("refuses %s", async (_case, given, rawMessage) => {
   await expect(refer(given)).rejects.toMatchObject({ code: Code.InvalidArgument, rawMessage });
 });
@@ -221,6 +229,21 @@ it("filters earnings by referral, program and status", async () => {
   expect(await ids({ referralId: "ref_123abc", programId: "prog_123abc" })).toStrictEqual(["earn_1", "earn_2"]);
   expect(await ids({ status: EarningStatus.PAID })).toStrictEqual(["earn_2"]);
   expect(await ids({ referralId: "x" })).toStrictEqual([]);
+});
+
+it("tells the audit trail what was created and changed, once", async () => {
+  await refer({ id: "ref_123abc", idempotencyKey: "k" });
+  await refer({ idempotencyKey: "k" });
+  await revise({ referralId: "ref_123abc", firstName: "Bob" });
+  await earn({ id: "earn_1" });
+  expect(trail).toStrictEqual([
+    "programs.create prog_123abc",
+    "users.create user_123abc",
+    "posters.create poster_123abc",
+    "referrals.create ref_123abc",
+    "referrals.update ref_123abc",
+    "earnings.create earn_1",
+  ]);
 });
 
 it("gives users in full by id and in short in lists", async () => {

@@ -5,11 +5,12 @@ import {
   ReferralStatus,
   type UpdateReferralRequest,
 } from "#gen/waymark/impressions/v1/referrals_pb.ts";
-import { contextOf } from "#runtime/context.ts";
+import { contextOf, type RequestContext } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { awaitImpression } from "./arrival.ts";
+import { audit } from "./audit.ts";
 import { msOf, toReferral } from "./messages.ts";
-import { type ReferralDoc, referralModel } from "./model.ts";
+import { type ImpressionDoc, type ReferralDoc, referralModel } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { changeReferral, checkUrl, newMetadata, pageOf } from "./rules.ts";
 import { create, createOnce, getOwn, listOwn, madeWith, revise } from "./store.ts";
@@ -40,23 +41,39 @@ export function referralHandlers(deps: ServiceDeps): ServiceImpl<typeof Referral
       const decide = (doc: ReferralDoc) => changeReferral(doc, patch, now());
       const doc = await revise(referrals, { id: request.referralId, decide }, principal);
       if (doc === undefined) throw fail("REFERRAL_NOT_FOUND", { id: request.referralId });
+      await audit(deps, { action: "referrals.update", object: doc.id }, handler);
       return { referral: toReferral(doc) };
     },
   };
 }
 
-async function createReferral(request: CreateReferralRequest, handler: HandlerContext, { store }: ServiceDeps) {
-  const { principal, newId, now } = contextOf(handler);
+async function createReferral(request: CreateReferralRequest, handler: HandlerContext, deps: ServiceDeps) {
+  const { store } = deps;
+  const context = contextOf(handler);
+  const { principal } = context;
   const key = request.idempotencyKey;
   const earlier = key === undefined ? undefined : await madeWith(store, { model: referralModel, key }, principal);
   if (earlier !== undefined) return earlier;
-  const profilePicture = request.profilePicture || undefined;
-  if (profilePicture !== undefined) checkUrl("profile_picture", profilePicture);
+  if (request.profilePicture) checkUrl("profile_picture", request.profilePicture);
   const metadata = newMetadata(request.metadata);
   const impression = await awaitImpression(request.impressionId, store, handler);
   if (impression === undefined) throw fail("UNKNOWN_REFERENCE", { field: "impression_id", noun: "impression" });
+  const doc = { ...draftOf(request, impression, context), metadata };
+  const made =
+    key === undefined
+      ? await create(store.collection(referralModel).of(principal.workspace), doc)
+      : await createOnce(store, { model: referralModel, key, doc }, principal);
+  await audit(deps, { action: "referrals.create", object: made.id }, handler);
+  return made;
+}
+
+function draftOf(
+  request: CreateReferralRequest,
+  impression: ImpressionDoc,
+  { newId, now, principal }: RequestContext,
+): Omit<ReferralDoc, "metadata"> {
   const at = now();
-  const doc: ReferralDoc = {
+  return {
     id: request.id ?? newId("ref"),
     impressionId: impression.id,
     posterId: impression.posterId,
@@ -65,16 +82,13 @@ async function createReferral(request: CreateReferralRequest, handler: HandlerCo
     firstName: request.firstName,
     lastName: request.lastName,
     email: request.email,
-    profilePicture,
+    profilePicture: request.profilePicture || undefined,
     status: ReferralStatus.PENDING,
-    metadata,
-    idempotencyKey: key,
+    idempotencyKey: request.idempotencyKey,
     test: principal.test,
     createdAt: at,
     updatedAt: at,
   };
-  if (key !== undefined) return createOnce(store, { model: referralModel, key, doc }, principal);
-  return create(store.collection(referralModel).of(principal.workspace), doc);
 }
 
 function patchOf(request: UpdateReferralRequest) {

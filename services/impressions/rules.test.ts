@@ -31,12 +31,17 @@ describe("addresses", () => {
     expect(() => checkUrl("landing_url", url)).not.toThrow();
   });
 
-  it.each(["example.com", "javascript:alert(1)", "ftp://example.com", "https://", "/landing", ""])(
-    "refuses %s",
-    (url) => {
-      expect(() => checkUrl("landing_url", url)).toThrow("landing_url must be an http or https URL");
-    },
-  );
+  it.each([
+    "example.com",
+    "javascript:alert(1)",
+    "ftp://example.com",
+    "https://example.com/a b",
+    "https://",
+    "/landing",
+    "",
+  ])("refuses %s", (url) => {
+    expect(() => checkUrl("landing_url", url)).toThrow("landing_url must be an http or https URL without spaces");
+  });
 });
 
 describe("metadata", () => {
@@ -61,9 +66,15 @@ describe("incoming impressions", () => {
   it.each([
     ["an id with a slash", { id: "a/b" }, "id must be 1 to 64 of A-Z a-z 0-9 _ . : -"],
     ["no poster", { posterId: "" }, "poster_id is required"],
+    ["a time in seconds taken for milliseconds", { at: 1_700_000_000 }, "scanned_at must not be before the year 2000"],
     ["a time too far ahead", { at: NOW + 600_001 }, "scanned_at must be at most 10 minutes ahead"],
     ["an address that is none", { ipAddress: "192.168.1" }, "ip_address must be an IPv4 or IPv6 address"],
     ["an endless user agent", { userAgent: "x".repeat(4097) }, "user_agent must be at most 4096 characters"],
+    [
+      "metadata of 51 keys",
+      { metadata: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`k${i}`, i])) },
+      "metadata must have at most 50 keys",
+    ],
     ["large metadata", { metadata: { a: "x".repeat(16385) } }, "metadata must be at most 16 KiB"],
   ])("are refused with %s", (_case, given, message) => {
     expect(faultOf({ posterId: "poster_1", ...given }, NOW)).toBe(message);
@@ -72,7 +83,7 @@ describe("incoming impressions", () => {
   it.each([
     {},
     { id: "imp_123abc" },
-    { at: 0 },
+    { at: Date.UTC(2000, 0, 1) },
     { at: NOW + 600_000 },
     { ipAddress: "2001:db8::1" },
     { ipAddress: "" },

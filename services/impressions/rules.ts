@@ -2,14 +2,17 @@ import { isIP } from "node:net";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { EarningStatus, type EarningType } from "#gen/waymark/impressions/v1/earnings_pb.ts";
 import { ReferralStatus } from "#gen/waymark/impressions/v1/referrals_pb.ts";
+import { fail } from "#runtime/failure.ts";
 import type { Change } from "#runtime/store.ts";
 import type { EarningDoc, ReferralDoc } from "./model.ts";
-import { fail } from "./reasons.ts";
 
 const LIMIT = 50;
 const LIMIT_MAX = 100;
+const METADATA_KEYS = 50;
 const METADATA_BYTES = 16 * 1024;
 const USER_AGENT_CHARACTERS = 4096;
+/** As intake has it. */
+const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const AHEAD_MS = 10 * 60_000;
 const ID = /^[A-Za-z0-9_.:-]{1,64}$/; // "imp_123abc"
 
@@ -26,9 +29,9 @@ export function pageOf({ limit = LIMIT, offset }: { limit?: number | undefined; 
 
 /** Refuses what is not an absolute http or https URL. */
 export function checkUrl(field: string, value: string): void {
-  const url = URL.parse(value);
+  const url = /[\s\p{Cc}]/u.test(value) ? null : URL.parse(value);
   if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === "")
-    throw fail("INVALID_FIELD", { field, must: "must be an http or https URL" });
+    throw fail("INVALID_FIELD", { field, must: "must be an http or https URL without spaces" });
 }
 
 /** Metadata of a new object, refused when it is too large. */
@@ -45,6 +48,7 @@ export function mergeMetadata(present: JsonObject, given: JsonObject): JsonObjec
 }
 
 function metadataFault(metadata: JsonObject): string | undefined {
+  if (Object.keys(metadata).length > METADATA_KEYS) return `must have at most ${METADATA_KEYS} keys`;
   const bytes = Buffer.byteLength(JSON.stringify(metadata));
   return bytes > METADATA_BYTES ? "must be at most 16 KiB" : undefined;
 }
@@ -64,6 +68,7 @@ export function faultOf(scan: Scan, now: number): string | undefined {
   if (scan.id !== undefined && !ID.test(scan.id)) return "id must be 1 to 64 of A-Z a-z 0-9 _ . : -";
   if (scan.posterId === "") return "poster_id is required";
   if (scan.at !== undefined && scan.at > now + AHEAD_MS) return "scanned_at must be at most 10 minutes ahead";
+  if (scan.at !== undefined && scan.at < EARLIEST_MS) return "scanned_at must not be before the year 2000";
   if (scan.ipAddress && isIP(scan.ipAddress) === 0) return "ip_address must be an IPv4 or IPv6 address";
   if (scan.userAgent !== undefined && scan.userAgent.length > USER_AGENT_CHARACTERS)
     return `user_agent must be at most ${USER_AGENT_CHARACTERS} characters`;

@@ -8,16 +8,7 @@ import { defineService } from "#runtime/service.ts";
 import { ambassadorHandlers } from "./ambassadors.ts";
 import { earningHandlers } from "./earnings.ts";
 import { impressionHandlers } from "./impressions.ts";
-import {
-  ambassadorModel,
-  claimModel,
-  earningModel,
-  impressionModel,
-  posterModel,
-  programModel,
-  referralModel,
-  totalModel,
-} from "./model.ts";
+import { impressionsModels } from "./model.ts";
 import { posterHandlers } from "./posters.ts";
 import { programHandlers } from "./programs.ts";
 import { impressionsProjection } from "./project.ts";
@@ -26,18 +17,9 @@ import { referralHandlers } from "./referrals.ts";
 /** Programs, posters, ambassadors, impressions, referrals, earnings. */
 export const impressions = defineService({
   name: "impressions",
-  collections: [
-    programModel,
-    ambassadorModel,
-    posterModel,
-    impressionModel,
-    totalModel,
-    referralModel,
-    earningModel,
-    claimModel,
-  ],
-  calls: ["codes", "scans"],
-  publishes: [],
+  collections: impressionsModels,
+  calls: ["access", "codes", "scans"],
+  publishes: ["touches.refused"],
   consumes: ["touches.recorded"],
   routes: (router, deps) => {
     router.service(ProgramService, programHandlers(deps));

@@ -1,7 +1,7 @@
 import type { Doc, Model } from "./model.ts";
 import { type Connection, connect } from "./store/connection.ts";
 import { collectionsOf, perform, type WriteCall } from "./store/engine.ts";
-import { translate, translating } from "./store/failure.ts";
+import { CLOSED, fail, translate, translating } from "./store/failure.ts";
 import { migrate } from "./store/schema.ts";
 import { type Table, tableOf } from "./store/table.ts";
 import { takeTurns } from "./store/turns.ts";
@@ -10,12 +10,14 @@ import type { Store } from "./store.ts";
 
 /** Where the documents lie and what they are. */
 export interface SqliteOptions {
-  /** The file; it is made when missing. Its folder must exist. */
+  /** The file; it is made when missing. Its folder must exist. `:memory:` keeps nothing, and shows a batch's writes to all. */
   path: string;
   /** All models of all services that share the file. */
   models: readonly Model<Doc>[];
   /** Overwrite what is deleted with zeros. Off by default. */
   secureDelete?: boolean;
+  /** How long to wait for another process that holds the lock of the file. Default 5 s. */
+  lockTimeoutMs?: number;
 }
 
 /** A Store that also takes writes as data, as they come from another thread. */
@@ -24,17 +26,24 @@ export interface SqliteStore extends Store {
 }
 
 /**
- * Opens the embedded store in the calling thread, which does all its work. One process writes a file; a write is on the disk
+ * Opens the embedded store in the calling thread, which does all its work. Reads outside of a batch do not see what it has not
+ * committed. One process writes a file; a write is on the disk
  * when it is confirmed. Tables, columns and indexes that the models ask for and the file lacks are added now.
  */
-export function openSqliteStore({ path, models, secureDelete }: SqliteOptions): SqliteStore {
-  const tables = tablesOf(models);
-  const writer = openWriter({ path, secureDelete, tables });
-  const reader = path === ":memory:" ? writer : openReader(path);
+export function openSqliteStore(options: SqliteOptions): SqliteStore {
+  const { path } = options;
+  const tables = tablesOf(options.models);
+  const writer = openWriter(options, [...tables.values()]);
   const turns = takeTurns(writer);
-  const reading = () => (turns.inBatch() ? writer : reader);
-  const send = (call: WriteCall) => turns.write(() => perform(writer, tables, call));
   let closing: Promise<void> | undefined;
+  let reader = path === ":memory:" ? writer : undefined;
+  const reading = () => {
+    if (closing !== undefined) throw fail("STORE_UNAVAILABLE", { why: CLOSED });
+    if (turns.inBatch()) return writer;
+    reader ??= openReader(path);
+    return reader;
+  };
+  const send = (call: WriteCall) => turns.write(() => perform(writer, tables, call));
   return {
     send,
     collection: collectionsOf({ tables, reading, send }),
@@ -42,10 +51,10 @@ export function openSqliteStore({ path, models, secureDelete }: SqliteOptions): 
     atomicBatch: true,
     watermark: async (projection) => translating(() => readWatermark(reading(), projection)),
     advance: (projection, from, to) => send({ method: "advance", projection, from, to }) as Promise<boolean>,
-    ping: async () => translating(() => void reading().prepare("SELECT 1").get()),
+    ping: async () => translating(() => void readWatermark(reading(), "")),
     close: () => {
       closing ??= turns.close().then(() => {
-        if (reader !== writer) reader.close();
+        if (reader !== writer) reader?.close();
         writer.close();
       });
       return closing;
@@ -68,15 +77,11 @@ export function openReader(path: string): Connection {
   return opening(path, () => connect({ path, readOnly: true, cacheKib: 8_192 }));
 }
 
-function openWriter({
-  path,
-  secureDelete,
-  tables,
-}: Omit<SqliteOptions, "models"> & { tables: ReadonlyMap<string, Table> }) {
+function openWriter({ path, secureDelete, lockTimeoutMs }: SqliteOptions, tables: readonly Table[]): Connection {
   return opening(path, () => {
-    const writer = connect({ path, secureDelete, cacheKib: 32_768 });
+    const writer = connect({ path, secureDelete, lockTimeoutMs, cacheKib: 32_768 });
     try {
-      migrate(writer.db, [...tables.values()]);
+      migrate(writer.db, tables);
     } catch (error) {
       writer.close();
       throw error;

@@ -42,7 +42,10 @@ export function openIdentities(key: Buffer): Identities {
       if (deviceId === "" && ip === "" && userAgent === "") return "";
       const day = setting === DeviceIdentitySetting.DAILY ? `/${Math.floor(scannedAt / DAY_MS)}` : "";
       const signs = deviceId === "" ? `address\n${ip}\n${userAgent}` : `client\n${deviceId}`;
-      return createHmac("sha256", keyOf(`${workspace}${day}`)).update(signs).digest("base64url").slice(0, LENGTH);
+      return createHmac("sha256", keyOf(`${workspace}${day}`))
+        .update(signs)
+        .digest("base64url")
+        .slice(0, LENGTH);
     },
   };
 }

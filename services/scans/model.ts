@@ -190,3 +190,6 @@ export const ledgerModel = defineModel<LedgerDoc>({
   },
   indexes: [{ name: "by_hour", fields: ["book", "hour"] }],
 });
+
+/** Everything that the service stores. */
+export const scansModels = [touchModel, deviceModel, dayModel, countryModel, totalModel, ledgerModel] as const;

@@ -78,7 +78,8 @@ function countTouch(tally: Tally, { touch, doc, scope, position, partition }: Ar
   countInSlot(tally, { scope, slot, path: "messages", by: doc.messages, position });
 }
 
-function docOf(touch: Touch, position: number): TouchDoc {
+/** The document of a touch that stands at a position of the log. */
+export function docOf(touch: Touch, position: number): TouchDoc {
   const { place, device, conversationMessages: messages } = touch;
   const wall = wallOf(touch);
   const isHuman = touch.verdict === Verdict.HUMAN;

@@ -1,15 +1,7 @@
-import { trace } from "@opentelemetry/api";
+import { isSpanContextValid, trace } from "@opentelemetry/api";
 import { fail } from "#runtime/failure.ts";
 import type { Log } from "#runtime/log.ts";
-import { type Books, recordsOf, type Tallies, tallies } from "./records.ts";
-
-/** A touch, encoded. */
-export interface EncodedTouch {
-  partition: number;
-  /** Key of its record: the code. */
-  codeId: string;
-  bytes: Uint8Array;
-}
+import { type Books, type EncodedTouch, packTouches, Tallies } from "./records.ts";
 
 /** What one request brings. */
 export interface Parcel {
@@ -29,19 +21,19 @@ export interface RecorderLimits {
 
 const LIMITS: RecorderLimits = { touches: 50_000, bytes: 64 * 1024 * 1024 };
 
-interface Waiting {
-  parcel: Parcel;
-  sizeBytes: number;
-  resolve: (position: number) => void;
-  reject: (error: unknown) => void;
-}
-
 /** What a Recorder stands on. */
 export interface RecorderDeps {
   log: Pick<Log, "append">;
   newId: (prefix: string) => string;
   now: () => number;
   limits?: RecorderLimits;
+}
+
+interface Waiting {
+  parcel: Parcel;
+  sizeBytes: number;
+  resolve: (position: number) => void;
+  reject: (error: unknown) => void;
 }
 
 /**
@@ -51,11 +43,12 @@ export interface RecorderDeps {
 export class Recorder {
   readonly #deps: RecorderDeps;
   readonly #limits: RecorderLimits;
+  readonly #appends = new Set<Promise<void>>();
   #waiting: Waiting[] = [];
-  #owed: Tallies = tallies();
+  /** Shed and not yet on the log. */
+  #owed = new Tallies();
   #touches = 0;
   #bytes = 0;
-  readonly #appends = new Set<Promise<void>>();
 
   constructor(deps: RecorderDeps) {
     this.#deps = deps;
@@ -67,38 +60,86 @@ export class Recorder {
     return { touches: this.#touches, bytes: this.#bytes };
   }
 
-  /** Whether so many more touches can be taken. */
+  /** Whether so many more touches can be taken. A parcel larger than the queue passes when nothing else waits. */
   hasRoom(touches: number): boolean {
-    const isEmpty = this.#touches === 0;
-    return isEmpty || (this.#touches + touches <= this.#limits.touches && this.#bytes < this.#limits.bytes);
+    if (this.#touches === 0) return true;
+    return this.#touches + touches <= this.#limits.touches && this.#bytes < this.#limits.bytes;
   }
 
-  /** Books items that were not taken for want of room. */
-  shed(books: Books, items: number): void {
+  /** Books items that were not taken for want of room, and returns the refusal. */
+  shed(books: Books, items: number): Error {
     this.#owed.add(books, { shed: items });
+    return fail("OVERLOADED");
   }
 
   /** Resolves with a position of the log at or above all touches of the parcel, when they are durable. */
   put(parcel: Parcel): Promise<number> {
-    const { books, touches, duplicate } = parcel;
-    if (!this.hasRoom(touches.length)) {
-      this.shed(books, itemsOf(parcel));
-      return Promise.reject(fail("OVERLOADED"));
-    }
+    const { books, touches } = parcel;
+    if (!this.hasRoom(touches.length)) return Promise.reject(this.shed(books, itemsOf(parcel)));
     const sizeBytes = touches.reduce((sum, { bytes }) => sum + bytes.length, 0);
     this.#touches += touches.length;
     this.#bytes += sizeBytes;
-    if (this.#waiting.length === 0) setImmediate(() => void this.flush());
-    if (duplicate > 0 || Object.keys(parcel.rejected).length > 0) this.#noteLater(parcel);
+    if (this.#waiting.length === 0) setImmediate(() => this.#append());
     return new Promise((resolve, reject) => this.#waiting.push({ parcel, sizeBytes, resolve, reject }));
   }
 
-  /** Appends what waits and what is owed to the ledger, and resolves when all appends under way are settled. */
+  /** Resolves when everything that was put is settled and, if the log can be reached, nothing is owed to the ledger. */
   async flush(): Promise<void> {
-    const append = this.#append();
-    this.#appends.add(append);
-    await append;
-    this.#appends.delete(append);
-    await Promise.all(this.#appends);
+    this.#append();
+    while (this.#appends.size > 0) await Promise.all(this.#appends);
   }
+
+  #append(): void {
+    const group = this.#waiting;
+    const owed = this.#owed;
+    if (group.length === 0 && owed.isEmpty) return;
+    this.#waiting = [];
+    this.#owed = new Tallies();
+    const append = this.#write(group, owed);
+    this.#appends.add(append);
+    void append.finally(() => this.#appends.delete(append));
+  }
+
+  async #write(group: readonly Waiting[], owed: Tallies): Promise<void> {
+    const { log, newId, now } = this.#deps;
+    const refused = new Tallies();
+    refused.addAll(owed);
+    for (const { parcel } of group) if (hasRefused(parcel)) refused.add(parcel.books, parcel);
+    const stamp = { recordedAt: now(), traceparent: traceparent() };
+    try {
+      const records = [...packTouches(touchesOf(group), stamp), ...refused.records()];
+      const position = await log.append(records, newId("batch"));
+      for (const { resolve } of group) resolve(position);
+    } catch (error) {
+      this.#owed.addAll(owed);
+      for (const { parcel, reject } of group) {
+        this.#owed.add(parcel.books, { shed: itemsOf(parcel) });
+        reject(error);
+      }
+    } finally {
+      for (const { parcel, sizeBytes } of group) {
+        this.#touches -= parcel.touches.length;
+        this.#bytes -= sizeBytes;
+      }
+    }
+  }
+}
+
+function* touchesOf(group: readonly Waiting[]): Iterable<EncodedTouch> {
+  for (const { parcel } of group) yield* parcel.touches;
+}
+
+function hasRefused({ rejected, duplicate }: Parcel): boolean {
+  return duplicate > 0 || Object.keys(rejected).length > 0;
+}
+
+function itemsOf({ touches, rejected, duplicate }: Parcel): number {
+  return Object.values(rejected).reduce((sum, items) => sum + items, touches.length + duplicate);
+}
+
+/** W3C traceparent of the work that is being traced; empty when none is. */
+function traceparent(): string {
+  const span = trace.getActiveSpan()?.spanContext();
+  if (span === undefined || !isSpanContextValid(span)) return "";
+  return `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`;
 }

@@ -1,16 +1,18 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { DirectoryService, type Target } from "#gen/waymark/codes/v1/directory_pb.ts";
-import { Purpose, type ObjectChanged } from "#gen/waymark/events/v1/touches_pb.ts";
+import { type ObjectChanged, Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import { contextOf, forward } from "#runtime/context.ts";
 import { partitionOf } from "#runtime/log.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { remember } from "./remembered.ts";
 
-/** A marketing code that takes scans. */
-export interface KnownCode {
-  target: Target;
+/** What of a code goes into its touches. */
+export interface TakenCode {
+  codeId: string;
+  shortId: string;
   /** Of its records on the log. */
   partition: number;
+  metadata: Target["metadata"];
 }
 
 /** Names of codes, as scans give them. */
@@ -21,8 +23,8 @@ export interface CodeNames {
 
 /** The codes of some names. A name that is missing is of no code of the workspace that takes scans. */
 export interface FoundCodes {
-  byId: ReadonlyMap<string, KnownCode>;
-  byShortId: ReadonlyMap<string, KnownCode>;
+  byId: ReadonlyMap<string, TakenCode>;
+  byShortId: ReadonlyMap<string, TakenCode>;
 }
 
 /** The codes of workspaces, as far as they were asked for lately. */
@@ -35,7 +37,7 @@ export interface Targets {
 
 /** Asks the directory for codes, each at most once a minute unless it changes. */
 export function openTargets({ client }: Pick<ServiceDeps, "client">): Targets {
-  const known = remember<KnownCode>(50_000);
+  const known = remember<TakenCode>(50_000);
   const ask = async (names: { codeIds: string[]; shortIds: string[] }, handler: HandlerContext) => {
     const prefix = prefixOf(handler);
     const begun = known.begin();
@@ -48,8 +50,8 @@ export function openTargets({ client }: Pick<ServiceDeps, "client">): Targets {
   return {
     find: async ({ codeIds, shortIds }, handler) => {
       const prefix = prefixOf(handler);
-      const byId = new Map<string, KnownCode>();
-      const byShortId = new Map<string, KnownCode>();
+      const byId = new Map<string, TakenCode>();
+      const byShortId = new Map<string, TakenCode>();
       const missing = {
         codeIds: [...codeIds].filter((id) => !recall(byId, id, known.get(`${prefix}id/${id}`))),
         shortIds: [...shortIds].filter((id) => !recall(byShortId, id, known.get(`${prefix}short/${id}`))),
@@ -77,16 +79,18 @@ function prefixOf(handler: HandlerContext): string {
 }
 
 /** Notes what is known of a name. False when it must be asked for. */
-function recall(found: Map<string, KnownCode>, id: string, code: KnownCode | null | undefined): boolean {
+function recall(found: Map<string, TakenCode>, id: string, code: TakenCode | null | undefined): boolean {
   if (code) found.set(id, code);
   return code !== undefined;
 }
 
 function byNames(targets: readonly Target[]): FoundCodes {
   const marketing = targets.filter(({ purpose }) => purpose === Purpose.MARKETING);
-  const codes = marketing.map((target) => ({ target, partition: partitionOf(target.codeId) }));
+  const codes = marketing.map(({ codeId, shortId, metadata }) => {
+    return { codeId, shortId, metadata, partition: partitionOf(codeId) };
+  });
   return {
-    byId: new Map(codes.map((code) => [code.target.codeId, code])),
-    byShortId: new Map(codes.map((code) => [code.target.shortId, code])),
+    byId: new Map(codes.map((code) => [code.codeId, code])),
+    byShortId: new Map(codes.map((code) => [code.shortId, code])),
   };
 }

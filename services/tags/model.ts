@@ -197,3 +197,6 @@ export const noticeModel = defineModel<NoticeDoc>({
     { name: "tag", fields: ["tagId"] },
   ],
 });
+
+/** Everything that the service stores. */
+export const tagsModels = [tagModel, tokenModel, threadModel, messageModel, scanModel, noticeModel] as const;

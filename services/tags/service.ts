@@ -5,7 +5,7 @@ import { TagService } from "#gen/waymark/tags/v1/tags_pb.ts";
 import { ThreadService } from "#gen/waymark/tags/v1/threads_pb.ts";
 import { defineService } from "#runtime/service.ts";
 import { directoryHandlers } from "./directory-handlers.ts";
-import { messageModel, noticeModel, scanModel, tagModel, threadModel, tokenModel } from "./model.ts";
+import { tagsModels } from "./model.ts";
 import { tagsProjection } from "./project.ts";
 import { scanHandlers } from "./scan-handlers.ts";
 import { share } from "./store.ts";
@@ -15,7 +15,7 @@ import { notificationHandlers, threadHandlers } from "./thread-handlers.ts";
 /** Lost-and-found tags: printed ids, finders' threads, rewards, notices to owners. */
 export const tags = defineService({
   name: "tags",
-  collections: [tagModel, tokenModel, threadModel, messageModel, scanModel, noticeModel],
+  collections: tagsModels,
   calls: ["access", "scans"],
   publishes: ["tags.deleted"],
   consumes: ["touches.recorded"],

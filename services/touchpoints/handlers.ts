@@ -2,6 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { TouchpointService } from "#gen/waymark/touchpoints/v1/touchpoints_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { audit } from "./audit.ts";
 import { toExperience, toPagination, toTouchpoint } from "./messages.ts";
 import { answer } from "./metrics.ts";
 import { type ExperienceDoc, experienceModel, type TouchpointDoc, touchpointModel } from "./model.ts";
@@ -27,8 +28,8 @@ function metricsHandlers(deps: ServiceDeps): Pick<Handlers, "getTouchpointMetric
   };
 }
 
-function experienceHandlers({ store }: ServiceDeps): Pick<Handlers, "createExperience" | "listExperiences"> {
-  const experiences = store.collection(experienceModel);
+function experienceHandlers(deps: ServiceDeps): Pick<Handlers, "createExperience" | "listExperiences"> {
+  const experiences = deps.store.collection(experienceModel);
   return {
     async createExperience({ id, name, value }, handler) {
       const { principal, newId, now } = contextOf(handler);
@@ -36,6 +37,7 @@ function experienceHandlers({ store }: ServiceDeps): Pick<Handlers, "createExper
       const outcome = await experiences.of(principal.workspace).insert(doc);
       if (outcome.kind === "exists") throw fail("ID_TAKEN", { field: "id", id: doc.id });
       if (outcome.kind === "conflict") throw fail("VALUE_TAKEN", { field: "value", value });
+      await audit(deps, { action: "experiences.create", object: doc.id }, handler);
       return { experience: toExperience(doc) };
     },
     async listExperiences(request, handler) {
@@ -54,7 +56,8 @@ function experienceHandlers({ store }: ServiceDeps): Pick<Handlers, "createExper
   };
 }
 
-function touchpointListHandlers({ store }: ServiceDeps): Pick<Handlers, "createTouchpoint" | "listTouchpoints"> {
+function touchpointListHandlers(deps: ServiceDeps): Pick<Handlers, "createTouchpoint" | "listTouchpoints"> {
+  const { store } = deps;
   const touchpoints = store.collection(touchpointModel);
   return {
     async createTouchpoint({ id, experienceId, name, value }, handler) {
@@ -65,6 +68,7 @@ function touchpointListHandlers({ store }: ServiceDeps): Pick<Handlers, "createT
       const outcome = await touchpoints.of(principal.workspace).insert(doc);
       if (outcome.kind === "exists") throw fail("ID_TAKEN", { field: "id", id: doc.id });
       if (outcome.kind === "conflict") throw fail("VALUE_TAKEN", { field: "value", value });
+      await audit(deps, { action: "touchpoints.create", object: doc.id }, handler);
       return { touchpoint: toTouchpoint(doc) };
     },
     async listTouchpoints(request, handler) {

@@ -118,3 +118,6 @@ export const countModel = defineModel<CountDoc>({
   },
   indexes: [],
 });
+
+/** Everything that the service stores. */
+export const touchpointsModels = [experienceModel, touchpointModel, visitModel, visitorModel, countModel] as const;

@@ -65,12 +65,13 @@ it.each([
   ["no touchpoint", { touchpointId: "" }, "touchpointId is required"],
   ["no user", { userId: "" }, "userId is required"],
   ["a user of 129 characters", { userId: "x".repeat(129) }, "userId must be at most 128 characters"],
+  ["a time in seconds taken for milliseconds", { at: 1_700_000_000 }, "timestampUTC must not be before the year 2000"],
   ["a time too far ahead", { at: NOW + 600_001 }, "timestampUTC must be at most 10 minutes ahead"],
 ])("finds fault with a scan that has %s", (_case, given, message) => {
   expect(faultOf({ touchpointId: "tp-1", userId: "user-1", ...given }, NOW)).toBe(message);
 });
 
-it.each([{}, { id: "a.B_1:-" }, { at: NOW + 600_000 }, { at: 0 }, { userId: "anna@example.com" }])(
+it.each([{}, { id: "a.B_1:-" }, { at: NOW + 600_000 }, { at: Date.UTC(2000, 0, 1) }, { userId: "anna@example.com" }])(
   "finds no fault with a scan that has %o",
   (given) => {
     expect(faultOf({ touchpointId: "tp-1", userId: "user-1", ...given }, NOW)).toBeUndefined();

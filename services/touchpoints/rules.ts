@@ -17,6 +17,8 @@ const METRICS_TYPES = ["EXPERIENCE", "USER", "TOUCHPOINT"] as const;
 const VISITS_TYPES = ["TOTAL", "UNIQUE"] as const;
 const PAGE_SIZE = 50;
 const PAGE_SIZE_MAX = 1000;
+/** As intake has it. */
+const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const AHEAD_MS = 10 * 60_000;
 const ID = /^[A-Za-z0-9_.:-]{1,64}$/; // "tp-1", "scan_01J9Z:entry"
 
@@ -61,6 +63,7 @@ export function faultOf(scan: Scan, now: number): string | undefined {
   if (scan.userId === "") return "userId is required";
   if (scan.userId.length > 128) return "userId must be at most 128 characters";
   if (scan.at !== undefined && scan.at > now + AHEAD_MS) return "timestampUTC must be at most 10 minutes ahead";
+  if (scan.at !== undefined && scan.at < EARLIEST_MS) return "timestampUTC must not be before the year 2000";
   return undefined;
 }
 

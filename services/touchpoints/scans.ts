@@ -8,6 +8,7 @@ import type {
 import { contextOf, forward } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { fromScanInput, toTouchInput } from "./messages.ts";
+import { bookRejected } from "./refused.ts";
 import { faultOf } from "./rules.ts";
 import { knownTouchpoints } from "./store.ts";
 
@@ -17,9 +18,10 @@ type Reply = MessageInitShape<typeof RecordTouchpointScansResponseSchema>;
 export async function recordScans(
   request: RecordTouchpointScansRequest,
   handler: HandlerContext,
-  { store, client }: Pick<ServiceDeps, "store" | "client">,
+  { store, client, log }: ServiceDeps,
 ): Promise<Reply> {
-  const { principal, now } = contextOf(handler);
+  const context = contextOf(handler);
+  const { principal, now } = context;
   const scans = request.scans.map(fromScanInput);
   const ids = new Set(scans.map(({ touchpointId }) => touchpointId).filter((id) => id !== ""));
   const touchpoints = await knownTouchpoints([...ids], store, principal);
@@ -33,12 +35,16 @@ export async function recordScans(
     else if (touchpoint !== undefined) taken.push({ index, input: toTouchInput(scan, touchpoint) });
     else rejected.push({ index, code: "TOUCHPOINT_NOT_FOUND", message: "touchpointId: Touchpoint not found" });
   }
-  if (taken.length === 0) return { accepted: 0, rejected };
-  const reply = await client(IntakeService).recordTouches(
-    { touches: taken.map(({ input }) => input) },
-    forward(handler),
-  );
-  for (const { index, code, message } of reply.rejected)
-    rejected.push({ index: taken[index]?.index ?? index, code, message });
-  return { accepted: reply.accepted, rejected: rejected.sort((a, b) => a.index - b.index) };
+  const touches = taken.map(({ input }) => input);
+  const reply = touches.length > 0 ? await client(IntakeService).recordTouches({ touches }, forward(handler)) : none;
+  await bookRejected(rejected, context, log);
+  const refused = reply.rejected.map(({ index, code, message }) => ({
+    index: taken[index]?.index ?? index,
+    code,
+    message,
+  }));
+  const all = [...rejected, ...refused].sort((a, b) => a.index - b.index);
+  return { accepted: reply.accepted, rejected: all };
 }
+
+const none = { accepted: 0, rejected: [] };

@@ -1,15 +1,15 @@
 import { TouchpointService } from "#gen/waymark/touchpoints/v1/touchpoints_pb.ts";
 import { defineService } from "#runtime/service.ts";
 import { touchpointHandlers } from "./handlers.ts";
-import { countModel, experienceModel, touchpointModel, visitModel, visitorModel } from "./model.ts";
+import { touchpointsModels } from "./model.ts";
 import { touchpointsProjection } from "./project.ts";
 
 /** Experiences, touchpoints, visits by user, metrics. */
 export const touchpoints = defineService({
   name: "touchpoints",
-  collections: [experienceModel, touchpointModel, visitModel, visitorModel, countModel],
-  calls: ["scans"],
-  publishes: [],
+  collections: touchpointsModels,
+  calls: ["access", "scans"],
+  publishes: ["touches.refused"],
   consumes: ["touches.recorded"],
   routes: (router, deps) => router.service(TouchpointService, touchpointHandlers(deps)),
   projections: [touchpointsProjection],

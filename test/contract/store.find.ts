@@ -97,6 +97,20 @@ export function findContract({ store, fresh }: Bench): void {
       expect(await ids({ sort })).toBe(expected);
     });
 
+    it.each<[string, Query<Thing>, string]>([
+      ["one of several, by another field", { where: { kind: { in: ["plate", "cup"] } }, sort: [["at", 1]] }, "dabce"],
+      ["the same downwards", { where: { kind: { in: ["plate", "cup"] } }, sort: [["at", -1]] }, "ecbad"],
+      [
+        "a page of it",
+        { where: { kind: { in: ["émail", "plate", "cup"] } }, sort: [["at", -1]], limit: 3, skip: 1 },
+        "ecb",
+      ],
+      ["a range, by its field", { where: { kind: "cup", at: { gte: 10 } }, sort: [["at", -1]] }, "eba"],
+      ["a filter without index, by a field with one", { where: { note: { exists: true } }, sort: [["at", 1]] }, "cef"],
+    ])("finds %s", async (_case, query, expected) => {
+      expect(await ids(query)).toBe(expected);
+    });
+
     it("pages with limit and skip, the pages together being the whole", async () => {
       const query: Query<Thing> = { sort: [["at", -1]], limit: 2 };
       expect(await ids(query)).toBe("fe");

@@ -129,6 +129,14 @@ export function updateContract({ store, fresh }: Bench): void {
       expect((await docs.get("a"))?.at).toBe(11);
     });
 
+    it("compares strings by code point, as find does", async () => {
+      const docs = await shelf({ ...cup, note: "\u{1F600}" });
+      const change = { inc: { size: 1 } };
+      expect(await docs.update("a", change, { where: { note: { lte: "\uFF5E" } } })).toBeUndefined();
+      expect(await docs.update("a", change, { where: { note: { gt: "\uFF5E" } } })).toBeDefined();
+      expect(await docs.count({ note: { gt: "\uFF5E" } })).toBe(1);
+    });
+
     it("makes a counter that a replay does not count twice", async () => {
       const docs = await shelf();
       const apply = (position: number) =>

@@ -1,14 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  DirectoryService,
-  type Target,
-  TargetSchema,
-  TargetStatus,
-} from "../../proto/gen/waymark/codes/v1/directory_pb.ts";
-import { Purpose } from "../../proto/gen/waymark/events/v1/touches_pb.ts";
-import { contextOf } from "../../services/runtime/context.ts";
-import { defineService } from "../../services/runtime/service.ts";
+import { DirectoryService, type Target, TargetSchema, TargetStatus } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
+import { contextOf } from "#runtime/context.ts";
+import { defineService } from "#runtime/service.ts";
 
 /** Codes by "workspace/id", as the codes service keeps them. */
 export type Targets = Map<string, Target>;

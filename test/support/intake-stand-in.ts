@@ -1,10 +1,10 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Touch, TouchBatchSchema, TouchSchema, Verdict } from "../../proto/gen/waymark/events/v1/touches_pb.ts";
-import { IntakeService, type TouchInput } from "../../proto/gen/waymark/scans/v1/intake_pb.ts";
-import { contextOf, type RequestContext } from "../../services/runtime/context.ts";
-import { partitionOf } from "../../services/runtime/log.ts";
-import { defineService } from "../../services/runtime/service.ts";
+import { type Touch, TouchBatchSchema, TouchSchema, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
+import { IntakeService, type TouchInput } from "#gen/waymark/scans/v1/intake_pb.ts";
+import { contextOf, type RequestContext } from "#runtime/context.ts";
+import { partitionOf } from "#runtime/log.ts";
+import { defineService } from "#runtime/service.ts";
 
 /**
  * Stands for the scans service where only its promise matters: accepted touches are durable on the real log, one entry a

@@ -3,19 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import type { CallOptions, Client } from "@connectrpc/connect";
-import { readConfig } from "../../services/runtime/config.ts";
-import type { Principal } from "../../services/runtime/context.ts";
-import { hostServices } from "../../services/runtime/host.ts";
-import { as, newId } from "../../services/runtime/internal.ts";
-import { openSqliteLog } from "../../services/runtime/log.sqlite.ts";
-import type { Log } from "../../services/runtime/log.ts";
-import { openLogger } from "../../services/runtime/logger.ts";
-import { poisonModel } from "../../services/runtime/runner/poison.ts";
-import { runProjections } from "../../services/runtime/runner.ts";
-import { openSecrets } from "../../services/runtime/secrets.ts";
-import type { ServiceDefinition } from "../../services/runtime/service.ts";
-import { openSqliteStore } from "../../services/runtime/store.sqlite.ts";
-import type { Store } from "../../services/runtime/store.ts";
+import { readConfig } from "#runtime/config.ts";
+import type { Principal } from "#runtime/context.ts";
+import { hostServices } from "#runtime/host.ts";
+import { as, newId } from "#runtime/internal.ts";
+import { openSqliteLog } from "#runtime/log.sqlite.ts";
+import type { Log } from "#runtime/log.ts";
+import { openLogger } from "#runtime/logger.ts";
+import { poisonModel } from "#runtime/runner/poison.ts";
+import { runProjections } from "#runtime/runner.ts";
+import { openSecrets } from "#runtime/secrets.ts";
+import type { ServiceDefinition } from "#runtime/service.ts";
+import { openSqliteStore } from "#runtime/store.sqlite.ts";
+import type { Store } from "#runtime/store.ts";
 
 /** Services at work in this process, over a store and a log in a folder of their own. */
 export interface ServiceGround {

@@ -18,11 +18,14 @@ export interface ConnectionOptions {
   secureDelete?: boolean;
   /** Upper bound of the page cache, KiB. */
   cacheKib: number;
+  /** How long to wait for another process that holds the lock. Default 5 s. */
+  lockTimeoutMs?: number;
 }
 
 /** Opens a connection: WAL, every commit on the disk before it is confirmed, and bounded memory. */
-export function connect({ path, readOnly = false, secureDelete = false, cacheKib }: ConnectionOptions): Connection {
-  const db = new DatabaseSync(path, { readOnly, timeout: 5_000, enableForeignKeyConstraints: false });
+export function connect(options: ConnectionOptions): Connection {
+  const { path, readOnly = false, secureDelete = false, cacheKib, lockTimeoutMs = 5_000 } = options;
+  const db = new DatabaseSync(path, { readOnly, timeout: lockTimeoutMs, enableForeignKeyConstraints: false });
   try {
     if (readOnly) db.exec("PRAGMA query_only = ON");
     else db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");

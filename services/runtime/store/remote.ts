@@ -40,7 +40,7 @@ export function openRemoteStore({ path, models, port, maxOutstanding = 16_384 }:
     watermark: async (projection) => translating(() => readWatermark(reading(), projection)),
     advance: (projection, from, to) => send({ method: "advance", projection, from, to }) as Promise<boolean>,
     ping: async () => {
-      translating(() => void reading().prepare("SELECT 1").get());
+      translating(() => void readWatermark(reading(), ""));
       await line.ask("ping", 0);
     },
     close: async () => {

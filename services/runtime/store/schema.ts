@@ -76,37 +76,26 @@ function alignColumns(db: DatabaseSync, table: Table): void {
 function estimate(db: DatabaseSync, tables: readonly Table[]): void {
   db.exec("ANALYZE watermarks; DELETE FROM sqlite_stat1");
   const insert = db.prepare("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)");
+  const indexes = db.prepare("SELECT name FROM pragma_index_list(?)");
   for (const table of tables) {
-    for (const { name } of db.prepare("SELECT name FROM pragma_index_list(?)").all(table.model.name) as {
-      name: string;
-    }[])
+    for (const { name } of indexes.all(table.model.name) as { name: string }[])
       insert.run(table.model.name, name, figures(db, table, name));
   }
   db.exec("ANALYZE sqlite_schema");
 }
 
-/** Rows that share a value of one column, as a part of those that share the columns before it. */
-const shares = { id: 1e-9, string: 1 / 500, number: 1 / 200, boolean: 1 / 2 } as const;
+/** By which factor one more column narrows the rows that are alike in the columns before it. */
+function narrowing(table: Table, column: string): number {
+  if (column === "id") return 1_000_000;
+  const kind = kindOf(table.model, column);
+  return kind === "boolean" ? 2 : kind === "number" ? 200 : 500;
+}
 
 function figures(db: DatabaseSync, table: Table, index: string): string {
   const columns = db.prepare("SELECT name FROM pragma_index_info(?) ORDER BY seqno").all(index) as { name: string }[];
   let rows = 500_000;
   const alike = columns.map(({ name }) => {
-    const kind = name === "id" ? "id" : kindOf(table.model, name);
-    if (name !== "ws")
-      rows = Math.max(
-        1,
-        Math.round(
-          rows *
-            (kind === "boolean"
-              ? shares.boolean
-              : kind === "id"
-                ? shares.id
-                : kind === "number"
-                  ? shares.number
-                  : shares.string),
-        ),
-      );
+    if (name !== "ws") rows = Math.max(1, Math.round(rows / narrowing(table, name)));
     return rows;
   });
   return [1_000_000, ...alike].join(" ");

@@ -55,6 +55,7 @@ function checkModel(model: Model<Doc>): void {
   }
   const lower = new Set<string>();
   for (const index of model.indexes) {
+    if (index.fields.length === 0) throw new Error(`${model.name}: the index ${index.name} has no fields`);
     for (const field of index.fields) checkIndexed(model, index, field);
     if (lower.has(index.name.toLowerCase()) || !/^[A-Za-z0-9_.-]+$/.test(index.name))
       throw new Error(`${model.name}: ${index.name} is not a name for an index, or occurs twice`);

@@ -103,7 +103,7 @@ export function takeTurns({ db, prepare }: Connection): Turns {
     if (closed) return Promise.reject(fail("STORE_UNAVAILABLE", { why: CLOSED }));
     return new Promise((resolve, reject) => {
       queue.push({ kind, run, resolve, reject });
-      working ??= batches.exit(work);
+      working ??= work();
     });
   }
 

@@ -201,7 +201,7 @@ export type CreateAmbassadorRequest = Message<"waymark.impressions.v1.CreateAmba
   profilePicture?: string | undefined;
 
   /**
-   * The client's own. At most 16 KiB.
+   * The client's own. At most 50 keys and 16 KiB.
    *
    * @generated from field: google.protobuf.Struct metadata = 7;
    */

@@ -166,7 +166,7 @@ export type CreateEarningRequest = Message<"waymark.impressions.v1.CreateEarning
   referenceId?: string | undefined;
 
   /**
-   * The client's own. At most 16 KiB.
+   * The client's own. At most 50 keys and 16 KiB.
    *
    * @generated from field: google.protobuf.Struct metadata = 8;
    */
@@ -390,7 +390,7 @@ export type UpdateEarningRequest = Message<"waymark.impressions.v1.UpdateEarning
   referenceId?: string | undefined;
 
   /**
-   * Merged into the present metadata; a key with null is removed. At most 16 KiB together.
+   * Merged into the present metadata; a key with null is removed. At most 50 keys and 16 KiB together.
    *
    * @generated from field: google.protobuf.Struct metadata = 8;
    */

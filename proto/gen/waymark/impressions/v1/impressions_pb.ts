@@ -112,7 +112,7 @@ export type ImpressionInput = Message<"waymark.impressions.v1.ImpressionInput"> 
   posterId: string;
 
   /**
-   * When. Absent: now. At most 10 minutes ahead; the past is welcome.
+   * When. Absent: now. At most 10 minutes ahead; the past is welcome, from the year 2000 on.
    *
    * @generated from field: google.protobuf.Timestamp scanned_at = 3;
    */
@@ -133,7 +133,7 @@ export type ImpressionInput = Message<"waymark.impressions.v1.ImpressionInput"> 
   ipAddress?: string | undefined;
 
   /**
-   * Overlays the poster's metadata. At most 16 KiB.
+   * Overlays the poster's metadata. At most 50 keys and 16 KiB.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */

@@ -131,7 +131,7 @@ export type CreatePosterRequest = Message<"waymark.impressions.v1.CreatePosterRe
   location?: string | undefined;
 
   /**
-   * Stands in the metadata of each of its impressions. At most 16 KiB.
+   * Stands in the metadata of each of its impressions. At most 50 keys and 16 KiB.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */

@@ -103,7 +103,7 @@ export type CreateProgramRequest = Message<"waymark.impressions.v1.CreateProgram
   landingUrl: string;
 
   /**
-   * The client's own. At most 16 KiB.
+   * The client's own. At most 50 keys and 16 KiB.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
@@ -264,7 +264,7 @@ export type UpdateProgramRequest = Message<"waymark.impressions.v1.UpdateProgram
   landingUrl?: string | undefined;
 
   /**
-   * Merged into the present metadata; a key with null is removed. At most 16 KiB together.
+   * Merged into the present metadata; a key with null is removed. At most 50 keys and 16 KiB together.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */

@@ -166,7 +166,7 @@ export type CreateReferralRequest = Message<"waymark.impressions.v1.CreateReferr
   profilePicture?: string | undefined;
 
   /**
-   * The client's own. At most 16 KiB.
+   * The client's own. At most 50 keys and 16 KiB.
    *
    * @generated from field: google.protobuf.Struct metadata = 7;
    */
@@ -383,7 +383,7 @@ export type UpdateReferralRequest = Message<"waymark.impressions.v1.UpdateReferr
   verifiedAt?: Timestamp | undefined;
 
   /**
-   * Merged into the present metadata; a key with null is removed. At most 16 KiB together.
+   * Merged into the present metadata; a key with null is removed. At most 50 keys and 16 KiB together.
    *
    * @generated from field: google.protobuf.Struct metadata = 8;
    */

@@ -141,7 +141,7 @@ export type TouchpointScanInput = Message<"waymark.touchpoints.v1.TouchpointScan
   userId: string;
 
   /**
-   * When. Absent: now. At most 10 minutes ahead; the past is welcome.
+   * When. Absent: now. At most 10 minutes ahead; the past is welcome, from the year 2000 on.
    *
    * @generated from field: google.protobuf.Timestamp timestamp_utc = 4 [json_name = "timestampUTC"];
    */
