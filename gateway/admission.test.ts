@@ -16,7 +16,8 @@ async function open(rateLimits: RateLimits = {}, now?: () => number) {
   };
   door = await openDoor({ routes, services: [ScanService, FinderService], config: { rateLimits }, now });
   door.world.keys.set("known", { scopes: ["scans:read"] });
-  const keyed = (key: string, headers: Record<string, string> = {}) => door.get("/v1/scans/s", { headers: { "x-api-key": key, ...headers } });
+  const keyed = (key: string, headers: Record<string, string> = {}) =>
+    door.get("/v1/scans/s", { headers: { "x-api-key": key, ...headers } });
   const asked = () => door.world.calls.filter((name) => name === "authenticate").length;
   return { keyed, asked };
 }
@@ -158,7 +159,9 @@ describe("pages of other origins", () => {
     const { headers } = await keyed("browser", { origin });
     expect(headers.get("access-control-allow-origin")).toBe(origin);
     expect(headers.get("vary")).toBe("Origin");
-    expect((await keyed("browser", { origin: "https://evil.example" })).headers.has("access-control-allow-origin")).toBe(false);
+    expect(
+      (await keyed("browser", { origin: "https://evil.example" })).headers.has("access-control-allow-origin"),
+    ).toBe(false);
   });
 
   it("do not read with any other key", async () => {

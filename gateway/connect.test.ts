@@ -2,16 +2,18 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
-import { ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { type CreateScansRequest, CreateScansRequestSchema, ScanService } from "#gen/waymark/scans/v1/scans_pb.ts";
 import { ScanService as FinderService } from "#gen/waymark/tags/v1/scan_pb.ts";
 import { contextOf, type RequestContext } from "#runtime/context.ts";
 import { failures } from "#runtime/failure.ts";
 import { openDoor } from "./fixture/door.ts";
 
-const fail = failures("scans.waymark", { SCAN_NOT_FOUND: { code: Code.NotFound, say: ({ id }) => `scan ${id} does not exist` } });
+const fail = failures("scans.waymark", {
+  SCAN_NOT_FOUND: { code: Code.NotFound, say: ({ id }) => `scan ${id} does not exist` },
+});
 let door: Awaited<ReturnType<typeof openDoor>>;
 let seen: RequestContext;
 let created: CreateScansRequest;
@@ -52,7 +54,11 @@ const transports = [
 
 describe.each(transports)("over %s", (_name, transportTo) => {
   const client = () => createClient(ScanService, transportTo(door.url));
-  const codeOf = (call: Promise<unknown>) => call.then(() => "ok", (error) => Code[ConnectError.from(error).code]);
+  const codeOf = (call: Promise<unknown>) =>
+    call.then(
+      () => "ok",
+      (error) => Code[ConnectError.from(error).code],
+    );
   const keyed = (key: string) => ({ headers: { "x-api-key": key } });
 
   it("a call is answered in the name of the key", async () => {
@@ -70,14 +76,18 @@ describe.each(transports)("over %s", (_name, transportTo) => {
   });
 
   it("a refusal keeps its reason", async () => {
-    const error = await client().getScan({ scanId: "gone" }, keyed("all")).then(() => undefined, ConnectError.from);
+    const error = await client()
+      .getScan({ scanId: "gone" }, keyed("all"))
+      .then(() => undefined, ConnectError.from);
     expect(error?.code).toBe(Code.NotFound);
     expect(error?.rawMessage).toBe("scan gone does not exist");
     expect(error?.findDetails(ErrorInfoSchema)[0]?.reason).toBe("SCAN_NOT_FOUND");
   });
 
   it("an error that nobody foresaw says nothing", async () => {
-    const error = await client().getScan({ scanId: "broken" }, keyed("all")).then(() => undefined, ConnectError.from);
+    const error = await client()
+      .getScan({ scanId: "broken" }, keyed("all"))
+      .then(() => undefined, ConnectError.from);
     expect(error?.code).toBe(Code.Internal);
     expect(error?.message).not.toContain("/dev/sda");
   });
@@ -87,7 +97,11 @@ describe.each(transports)("over %s", (_name, transportTo) => {
   });
 
   it("internal fields are not taken", async () => {
-    const request = create(CreateScansRequestSchema, { scans: [{ shortId: "a" }], fromLines: true, faults: [{ index: 0, message: "no" }] });
+    const request = create(CreateScansRequestSchema, {
+      scans: [{ shortId: "a" }],
+      fromLines: true,
+      faults: [{ index: 0, message: "no" }],
+    });
     await client().createScans(request, keyed("all"));
     expect(created.scans).toHaveLength(1);
     expect(created).toMatchObject({ fromLines: false, faults: [] });
@@ -107,7 +121,11 @@ describe("the Connect face", () => {
     path = "/waymark.scans.v1.ScanService/GetScan";
   });
   const post = (body: string, headers: Record<string, string> = {}) =>
-    door.get(path, { method: "POST", headers: { "content-type": "application/json", "x-api-key": "all", ...headers }, body });
+    door.get(path, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-api-key": "all", ...headers },
+      body,
+    });
 
   it("works with curl, and tells the limit and the request's id", async () => {
     const response = await post('{"scanId":"scan_1"}', { "x-request-id": "mine" });

@@ -61,7 +61,7 @@ function fixedPage(path: string, { pages, openApi, ready }: Faces): ((exchange: 
     case "/readyz":
       return (exchange) => answerReady(exchange, ready);
     case "/metrics":
-      return answerMetrics;
+      return (exchange) => answerMetrics(exchange, ready);
     default:
       return undefined;
   }

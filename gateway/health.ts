@@ -28,9 +28,10 @@ export async function answerReady(exchange: Exchange, ready: () => Promise<Readi
   return send(exchange, { status: state.ready ? 200 : 503, headers: JSON_HEADERS, body: JSON.stringify(state) });
 }
 
-/** The metrics in the text format of Prometheus. */
-export async function answerMetrics(exchange: Exchange): Promise<Sent> {
+/** The metrics in the text format of Prometheus. Asking how the parts are doing sets their gauges. */
+export async function answerMetrics(exchange: Exchange, ready: () => Promise<Readiness>): Promise<Sent> {
   exchange.route = "metrics";
+  await ready().catch(() => undefined);
   const headers = { "content-type": registry.contentType, "cache-control": "no-store" };
   return send(exchange, { status: 200, headers, body: await registry.metrics() });
 }

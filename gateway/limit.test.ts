@@ -16,13 +16,20 @@ describe("the limit of a call", () => {
     ["anonymous", "emergency", "emergency", 5],
     ["anonymous", "contact", "contact", 5],
     ["anonymous", "default", "public", 300],
-  ] as const)("with a key of class %s and the rate class %j is that of %s: %i a minute", async (keyClass, rateClass, name, limit) => {
-    const standing = await openLimiter({}).take({ ...caller(keyClass), rateClass });
-    expect(standing).toMatchObject({ allowed: true, name, limit, seconds: 60, remaining: limit - 1 });
-  });
+  ] as const)(
+    "with a key of class %s and the rate class %j is that of %s: %i a minute",
+    async (keyClass, rateClass, name, limit) => {
+      const standing = await openLimiter({}).take({ ...caller(keyClass), rateClass });
+      expect(standing).toMatchObject({ allowed: true, name, limit, seconds: 60, remaining: limit - 1 });
+    },
+  );
 
   it("follows the settings", async () => {
-    const limiter = openLimiter({ scan: { count: 2, seconds: 10 }, default: { count: 7, seconds: 5 }, admin: { count: 9, seconds: 5 } });
+    const limiter = openLimiter({
+      scan: { count: 2, seconds: 10 },
+      default: { count: 7, seconds: 5 },
+      admin: { count: 9, seconds: 5 },
+    });
     expect(await limiter.take({ ...caller("anonymous"), rateClass: "scan" })).toMatchObject({ limit: 2, seconds: 10 });
     expect(await limiter.take({ ...caller("development"), rateClass: "default" })).toMatchObject({ limit: 7 });
     expect(await limiter.take({ ...caller("admin"), rateClass: "default" })).toMatchObject({ limit: 9 });

@@ -35,7 +35,8 @@ describe("the picture of a code", () => {
   });
 
   it("is drawn once for each way to draw it, until the code changes", async () => {
-    for (const query of ["?size=300", "?size=300", "?size=301", "?size=300&unknown=1"]) await door.get(`/qr/abc123.png${query}`);
+    for (const query of ["?size=300", "?size=300", "?size=301", "?size=300&unknown=1"])
+      await door.get(`/qr/abc123.png${query}`);
     expect(drawn()).toBe(2);
     door.codesChanged({ objectId: "qpr_1", aliases: ["abc123"] });
     await door.get("/qr/abc123.png?size=300");

@@ -32,7 +32,8 @@ function opened(given: { fails?: Error[]; capacity?: number; hold?: Promise<void
     capacity: given.capacity,
     waitMs: given.waitMs ?? 5_000,
   });
-  const record = (id: string, workspace = "acme", test = false) => recorder.record(create(TouchInputSchema, { id }), { workspace, test });
+  const record = (id: string, workspace = "acme", test = false) =>
+    recorder.record(create(TouchInputSchema, { id }), { workspace, test });
   return { calls, record };
 }
 

@@ -8,7 +8,8 @@ import { openDoor, targetOf } from "./fixture/door.ts";
 let door: Awaited<ReturnType<typeof openDoor>>;
 afterEach(() => door.close());
 
-const IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
+const IPHONE =
+  "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
 
 async function open(target?: Parameters<typeof targetOf>[0], given: Parameters<typeof openDoor>[0] = {}) {
   door = await openDoor(given);
@@ -27,7 +28,10 @@ describe("a scan of a printed code", () => {
 
   it("is recorded for the workspace of the code before it is answered", async () => {
     const at = 1_790_000_000_123;
-    const scan = await open({ destination: "https://example.com/", parentId: "prog_1", ownerId: "user_1" }, { now: () => at });
+    const scan = await open(
+      { destination: "https://example.com/", parentId: "prog_1", ownerId: "user_1" },
+      { now: () => at },
+    );
     const headers = {
       "user-agent": IPHONE,
       "x-forwarded-for": "203.0.113.9",
@@ -89,7 +93,9 @@ describe("a scan of a printed code", () => {
   it("takes its id along in base64url as lbid", async () => {
     const scan = await open({ destination: "https://example.com/", touchParameter: "lbid" });
     const location = new URL((await scan()).headers.get("location") as string);
-    expect(Buffer.from(location.searchParams.get("lbid") as string, "base64url").toString()).toBe(door.world.touches[0]?.id);
+    expect(Buffer.from(location.searchParams.get("lbid") as string, "base64url").toString()).toBe(
+      door.world.touches[0]?.id,
+    );
   });
 
   it("writes a destination with letters of all kinds so that a header can hold it", async () => {
@@ -109,23 +115,34 @@ describe("a scan of a printed code", () => {
 
 describe("routing", () => {
   const rule = (when: object, destination: string, name?: string) => ({ name, when, destination, split: [] });
-  const routed = (rules: object[]) => ({ destination: "https://example.com/else", routing: { rules } }) as unknown as Target;
+  const routed = (rules: object[]) =>
+    ({ destination: "https://example.com/else", routing: { rules } }) as unknown as Target;
 
   it("looks at country, device and language, and is recorded with the rule", async () => {
     const rules = [
-      rule({ country: ["CH"], device: ["mobile"], language: ["de"], days: [] }, "https://example.com/swiss", "Swiss phones"),
+      rule(
+        { country: ["CH"], device: ["mobile"], language: ["de"], days: [] },
+        "https://example.com/swiss",
+        "Swiss phones",
+      ),
     ];
     const scan = await open(routed(rules), { countryOf: (ip) => (ip === "203.0.113.9" ? "CH" : "US") });
     const headers = { "user-agent": IPHONE, "accept-language": "de-CH,fr;q=0.5", "x-forwarded-for": "203.0.113.9" };
     expect((await scan("/s/abc123", { headers })).headers.get("location")).toBe("https://example.com/swiss");
-    expect((await scan("/s/abc123", { headers: { ...headers, "x-forwarded-for": "203.0.113.10" } })).headers.get("location")).toBe("https://example.com/else");
+    expect(
+      (await scan("/s/abc123", { headers: { ...headers, "x-forwarded-for": "203.0.113.10" } })).headers.get("location"),
+    ).toBe("https://example.com/else");
     expect(door.world.touches.map((touch) => touch.rule)).toEqual(["Swiss phones", ""]);
   });
 
   it("sends one device the same way each time", async () => {
-    const split = [{ weight: 1, destination: "https://example.com/a" }, { weight: 1, destination: "https://example.com/b" }];
+    const split = [
+      { weight: 1, destination: "https://example.com/a" },
+      { weight: 1, destination: "https://example.com/b" },
+    ];
     const scan = await open(routed([{ name: "", when: undefined, destination: "", split }]));
-    const from = async (ip: string) => (await scan("/s/abc123", { headers: { "x-forwarded-for": ip } })).headers.get("location");
+    const from = async (ip: string) =>
+      (await scan("/s/abc123", { headers: { "x-forwarded-for": ip } })).headers.get("location");
     const ways = await Promise.all(Array.from({ length: 20 }, (_, i) => from(`203.0.113.${i}`)));
     expect(new Set(ways).size).toBe(2);
     expect(await from("203.0.113.7")).toBe(ways[7]);
@@ -155,11 +172,14 @@ describe("a code that does not lead on", () => {
     expect(door.world.touches).toHaveLength(1);
   });
 
-  it.each(["/s/unknown", "/s/%F0%9F%98%80", "/s/%zz", `/s/${"x".repeat(200)}`])("because there is none is 404: %s", async (path) => {
-    const scan = await open({});
-    expect((await scan(path)).status).toBe(404);
-    expect(door.world.touches).toHaveLength(0);
-  });
+  it.each(["/s/unknown", "/s/%F0%9F%98%80", "/s/%zz", `/s/${"x".repeat(200)}`])(
+    "because there is none is 404: %s",
+    async (path) => {
+      const scan = await open({});
+      expect((await scan(path)).status).toBe(404);
+      expect(door.world.touches).toHaveLength(0);
+    },
+  );
 
   it("takes GET and HEAD alone", async () => {
     const scan = await open({ destination: "https://example.com/" });

@@ -65,6 +65,15 @@ describe("the gateway", () => {
     expect((await door.get("/livez")).headers.get("strict-transport-security")).toBe("max-age=31536000");
   });
 
+  it("answers the same when it is traced", async () => {
+    door = await openDoor({ config: { otlpEndpoint: "http://127.0.0.1:9" } });
+    door.world.targets.set("abc123", targetOf({ destination: "https://example.com/" }));
+    const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+    expect((await door.get("/livez", { headers })).status).toBe(200);
+    expect((await door.get("/s/abc123", { headers })).status).toBe(302);
+    expect((await door.get("/v1/nothing", { headers })).status).toBe(404);
+  });
+
   it("serves its OpenAPI document with a tag, packed for who takes it", async () => {
     door = await openDoor({ services: [ScanService], config: { publicUrl: "https://go.example" } });
     const response = await door.get("/openapi.json");

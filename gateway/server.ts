@@ -5,9 +5,10 @@ import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
 import type { ObjectChanged } from "#gen/waymark/events/v1/touches_pb.ts";
 import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
-import type { Config } from "#runtime/config.ts";
+import { type Config, publicUrlOf } from "#runtime/config.ts";
 import type { Logger } from "#runtime/logger.ts";
 import type { ClientOf } from "#runtime/rpc/clients.ts";
+import manifest from "../package.json" with { type: "json" };
 import { addressReader } from "./address.ts";
 import { openAdmission } from "./admission.ts";
 import { openAuthenticator } from "./authenticate.ts";
@@ -27,7 +28,6 @@ import { HttpRefusal } from "./problems.ts";
 import { Recorder } from "./recorder.ts";
 import { refuse } from "./refuse.ts";
 import { compileRoutes } from "./routes.ts";
-import manifest from "../package.json" with { type: "json" };
 
 /** How long requests in flight have at the stop, in milliseconds. */
 const DRAIN_MS = 10_000;
@@ -69,8 +69,9 @@ export interface Gateway {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log } = options;
   const stopping = new AbortController();
-  let url = "";
-  const parts = openParts({ ...options, stopping: stopping.signal, publicUrl: () => config.publicUrl ?? url });
+  let { port } = config;
+  const publicUrl = (): string => publicUrlOf({ publicUrl: config.publicUrl, port });
+  const parts = openParts({ ...options, stopping: stopping.signal, publicUrl });
   const open = exchangeOpener({
     ipOf: addressReader(config.trustedProxies),
     isSecure: config.publicUrl?.startsWith("https:") ?? false,
@@ -79,10 +80,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const answer = config.otlpEndpoint === undefined ? dispatch : dispatchTraced;
   const app = openServer({ open, log, answer: (exchange) => answer(exchange, parts.faces) });
   await app.listen({ host: config.host, port: config.port });
-  const { port } = app.server.address() as AddressInfo;
-  url = urlOf(config.host, port);
+  port = (app.server.address() as AddressInfo).port;
   return {
-    url,
+    url: urlOf(config.host, port),
     port,
     codesChanged: parts.codesChanged,
     keysChanged: parts.keysChanged,
@@ -147,7 +147,7 @@ function openServer(options: {
   const { open, answer, log } = options;
   const handle = (request: FastifyRequest, reply: FastifyReply): void => {
     const sent = answer(open(request, reply));
-    if (sent instanceof Promise) sent.catch((error: unknown) => reply.send(error));
+    if (sent instanceof Promise) sent.catch((error: unknown) => giveUp(reply, { error, log }));
   };
   const app = Fastify({
     logger: false,
@@ -168,6 +168,16 @@ function openServer(options: {
   });
   return app;
 }
+
+/** The last resort when even the refusal could not be sent: a body that cannot fail, or a cut where one has begun. */
+function giveUp(reply: FastifyReply, { error, log }: { error: unknown; log: Logger }): void {
+  log.error({ err: error }, "a request could not be answered");
+  const { raw } = reply.hijack();
+  if (raw.headersSent) raw.destroy();
+  else raw.writeHead(500, { "content-type": "application/problem+json" }).end(LAST_RESORT);
+}
+
+const LAST_RESORT = '{"type":"about:blank","title":"Internal Server Error","status":500,"code":"INTERNAL"}';
 
 /** Ends when all requests in flight have ended, or when their time is over. */
 async function drain(app: FastifyInstance): Promise<void> {

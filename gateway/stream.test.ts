@@ -15,7 +15,10 @@ afterEach(() => app.close());
 async function open(messages: (ended: () => void) => AsyncIterable<Message>) {
   let ended = false;
   const opener = exchangeOpener({ ipOf: () => "", isSecure: false, stopping: stopping.signal });
-  const write = (message: Message) => ({ status: 200, body: JSON.stringify({ id: (message as unknown as { id: string }).id }) });
+  const write = (message: Message) => ({
+    status: 200,
+    body: JSON.stringify({ id: (message as unknown as { id: string }).id }),
+  });
   app = Fastify({ forceCloseConnections: true });
   app.get("/", (request, reply) => {
     const stream = { route: { write }, messages: messages(() => (ended = true)), stopping: stopping.signal };

@@ -26,8 +26,20 @@ const faulty: Problem = {
   requestId: "req_1",
 };
 
-const PROBLEM_404 = { type: "about:blank", title: "Not Found", status: 404, detail: missing.message, code: missing.reason };
-const PROBLEM_400 = { type: "about:blank", title: "Bad Request", status: 400, detail: faulty.message, code: faulty.reason };
+const PROBLEM_404 = {
+  type: "about:blank",
+  title: "Not Found",
+  status: 404,
+  detail: missing.message,
+  code: missing.reason,
+};
+const PROBLEM_400 = {
+  type: "about:blank",
+  title: "Bad Request",
+  status: 400,
+  detail: faulty.message,
+  code: faulty.reason,
+};
 
 describe("the body of a refusal", () => {
   it.each([
@@ -85,7 +97,12 @@ describe("the body of a refusal", () => {
   });
 
   it("of analytics names the reason where no gRPC code stands behind it", () => {
-    const { body } = dialectOf("ANALYTICS").error({ ...missing, status: 405, code: undefined, reason: "METHOD_NOT_ALLOWED" });
+    const { body } = dialectOf("ANALYTICS").error({
+      ...missing,
+      status: 405,
+      code: undefined,
+      reason: "METHOD_NOT_ALLOWED",
+    });
     expect(JSON.parse(body).error.codeType).toBe("METHOD_NOT_ALLOWED");
   });
 });

@@ -13,13 +13,13 @@ import type {
 import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import { contextOf, SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import { reasonOf, fail as refuse } from "#runtime/failure.ts";
+import { draw, type Picture } from "#runtime/picture.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { publish } from "./calls.ts";
 import { createCodes, type Draft } from "./create.ts";
 import { readDrawing } from "./drawing.ts";
 import { addressesOf, toTarget } from "./messages.ts";
 import { type CodeDoc, codeModel, shortIdModel } from "./model.ts";
-import { draw, type Picture } from "./picture.ts";
 import { fail } from "./reasons.ts";
 import { openRecentTotals, type RecentTotals } from "./recent-totals.ts";
 import { loadRouting } from "./routing-json.ts";

@@ -1,6 +1,6 @@
 import type { DrawCodeRequest } from "#gen/waymark/codes/v1/directory_pb.ts";
 import { fail } from "#runtime/failure.ts";
-import type { Drawing } from "./picture.ts";
+import type { Drawing } from "#runtime/picture.ts";
 
 /** The least contrast of dark and light (WCAG's measure) that scanners can be trusted with. */
 const LEAST_CONTRAST = 2;

@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ScanService } from "#gen/waymark/tags/v1/scan_pb.ts";
 import { contextOf, type RequestContext } from "#runtime/context.ts";
-import { drawQr } from "./draw.ts";
+import { draw } from "#runtime/picture.ts";
 import { contentPlace, scanUrl, threadPlace, toMessage, toProfile, toReward } from "./messages.ts";
 import type { TagDoc, ThreadDoc } from "./model.ts";
 import { messageNotice } from "./notice.ts";
@@ -13,6 +12,8 @@ import { hashToken, newToken, printedTag, type Shared, tokenThread } from "./sto
 import { addMessage, threadMessages } from "./thread.ts";
 import { numberOf } from "./words.ts";
 
+/** How printed tags look. */
+const PRINTED = { margin: 4, ecc: "M", dark: "000000", light: "FFFFFF" } as const;
 const CONTACTS_AN_HOUR = 20;
 const REPLIES_AN_HOUR = 60;
 
@@ -29,9 +30,9 @@ export function scanHandlers(shared: Shared): ServiceImpl<typeof ScanService> {
     async drawTag({ encryptedId, format, size }, handler) {
       const { tag } = await printedTag(shared, encryptedId);
       const url = scanUrl(shared.publicUrl, tag.encryptedId);
-      const picture = drawQr(url, { format: format === "svg" ? "svg" : "png", size: size ?? 512 });
-      const etag = createHash("sha256").update(picture.data).digest("base64url").slice(0, 27);
-      handler.responseHeader.set("etag", `"${etag}"`);
+      const drawing = { ...PRINTED, format: format === "svg" ? "svg" : "png", size: size ?? 512 } as const;
+      const { etag, ...picture } = await draw(url, drawing);
+      handler.responseHeader.set("etag", etag);
       handler.responseHeader.set("cache-control", "public, max-age=3600");
       return { picture };
     },

@@ -160,7 +160,7 @@ describe("the printed code", () => {
     const before = ground.told.touches.length;
     const { picture } = await scanner().drawTag({ encryptedId, format: "svg" }, ground.anyone());
     expect(picture?.contentType).toBe("image/svg+xml");
-    expect(Buffer.from(picture?.data ?? []).toString()).toMatch(/^<svg .*<\/svg>$/s);
+    expect(Buffer.from(picture?.data ?? []).toString()).toMatch(/^<svg .*<\/svg>\n$/s);
     expect(ground.told.touches.length).toBe(before);
   });
 });

@@ -64,7 +64,9 @@ describe("a batch with wrong items", () => {
   });
 
   it("takes an item that is no object for a wrong one", async () => {
-    const { status, body } = await post({ scans: [{ qpr_code_id: code.id }, "scan", null, 7, [], { qpr_code_id: code.id }] });
+    const { status, body } = await post({
+      scans: [{ qpr_code_id: code.id }, "scan", null, 7, [], { qpr_code_id: code.id }],
+    });
     expect([status, body.accepted]).toEqual([200, 2]);
     expect(body.rejected.map(({ index }: { index: number }) => index)).toEqual([1, 2, 3, 4]);
     expect(await total()).toBe(2);

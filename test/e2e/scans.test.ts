@@ -10,7 +10,7 @@ const ids = (answer: { body: { scans: { id: string }[] } }) => answer.body.scans
 
 /** The documented scan, and 141 before it, one a minute. */
 const NEWEST = Date.parse("2026-03-20T15:30:00Z");
-const before = (minutes: number) => new Date(NEWEST - minutes * 60_000).toISOString();
+const earlier = (minutes: number) => new Date(NEWEST - minutes * 60_000).toISOString();
 
 beforeAll(async () => {
   waymark = await startWaymark();
@@ -30,7 +30,7 @@ beforeAll(async () => {
   const others = Array.from({ length: 141 }, (_, index) => ({
     id: `scan_${String(index + 1).padStart(3, "0")}`,
     short_id: "hc9m3r",
-    scanned_at: before(index + 1),
+    scanned_at: earlier(index + 1),
   }));
   const sent = await sendScans(waymark, key, [documented, ...others]);
   expect([sent.status, sent.body]).toEqual([200, { accepted: 142, rejected: [] }]);
@@ -105,12 +105,12 @@ describe("the documented list", () => {
   });
 
   it("takes since and until as exclusive", async () => {
-    const within = await get(`/v1/scans?since=${before(10)}&until=${before(7)}`);
+    const within = await get(`/v1/scans?since=${earlier(10)}&until=${earlier(7)}`);
     expect(ids(within)).toEqual(["scan_008", "scan_009"]);
     expect(within.body.total).toBe(2);
-    expect((await get(`/v1/scans?since=${before(0)}`)).body).toMatchObject({ scans: [], total: 0 });
-    expect((await get(`/v1/scans?until=${before(141)}`)).body).toMatchObject({ scans: [], total: 0 });
-    expect((await get(`/v1/scans?since=${before(3)}&limit=1`)).body).toMatchObject({ total: 3, limit: 1 });
+    expect((await get(`/v1/scans?since=${earlier(0)}`)).body).toMatchObject({ scans: [], total: 0 });
+    expect((await get(`/v1/scans?until=${earlier(141)}`)).body).toMatchObject({ scans: [], total: 0 });
+    expect((await get(`/v1/scans?since=${earlier(3)}&limit=1`)).body).toMatchObject({ total: 3, limit: 1 });
   });
 
   it("takes a bare date as UTC midnight, and a time with an offset", async () => {
@@ -139,7 +139,12 @@ describe("the documented list", () => {
     const answer = await get(`/v1/scans?${query}`);
     expect(answer.status).toBe(400);
     expect(answer.headers.get("content-type")).toBe("application/problem+json");
-    expect(answer.body).toMatchObject({ type: "about:blank", title: "Bad Request", status: 400, code: "INVALID_FIELD" });
+    expect(answer.body).toMatchObject({
+      type: "about:blank",
+      title: "Bad Request",
+      status: 400,
+      code: "INVALID_FIELD",
+    });
     expect(answer.body.detail).toContain(field);
     expect(answer.body.request_id).toBe(answer.headers.get("x-request-id"));
   });

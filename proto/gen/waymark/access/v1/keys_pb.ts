@@ -8,8 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file waymark/access/v1/keys.proto.
  */
 export const file_waymark_access_v1_keys: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXltYXJrL2FjY2Vzcy92MS9rZXlzLnByb3RvEhF3YXltYXJrLmFjY2Vzcy52MSKAAwoDS2V5EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFY2xhc3MYAyABKAkSDgoGc2NvcGVzGAQgAygJEg4KBnByZWZpeBgFIAEoCRIVCg1pcF9hbGxvd19saXN0GAYgAygJEg8KB29yaWdpbnMYByADKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoKY3JlYXRlZF9ieRgJIAEoCUIGursYAggBSACIAQESNgoKZXhwaXJlc19hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrq7GAIIARI4CgxsYXN0X3VzZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6uxgCCAESNgoKcmV2b2tlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrq7GAIIAUINCgtfY3JlYXRlZF9ieSK0AgoQQ3JlYXRlS2V5UmVxdWVzdBIYCgRuYW1lGAEgASgJQgq6SAfIAQFyAhh4Ek8KBWNsYXNzGAIgASgJQkC6SD3YAQFyOFIFYWRtaW5SC2RldmVsb3BtZW50Ugpwcm9kdWN0aW9uUglhbmFseXRpY3NSC3B1Ymxpc2hhYmxlEhwKBnNjb3BlcxgDIAMoCUIMukgJkgEGCAEQKBgBEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh8KDWlwX2FsbG93X2xpc3QYBSADKAlCCLpIBZIBAhBkEkYKB29yaWdpbnMYBiADKAlCNbpIMpIBLxAyIityKTInXmh0dHBzPzovL1tBLVphLXowLTkuLV0rKDpbMC05XXsxLDV9KT8kIlAKEUNyZWF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLndheW1hcmsuYWNjZXNzLnYxLktleRIWCgZzZWNyZXQYAiABKAlCBrq7GAIoASJBCg9MaXN0S2V5c1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAiABKAkiUQoQTGlzdEtleXNSZXNwb25zZRIkCgRrZXlzGAEgAygLMhYud2F5bWFyay5hY2Nlc3MudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIfCg1HZXRLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSI1Cg5HZXRLZXlSZXNwb25zZRIjCgNrZXkYASABKAsyFi53YXltYXJrLmFjY2Vzcy52MS5LZXkilQIKEFVwZGF0ZUtleVJlcXVlc3QSDgoGa2V5X2lkGAEgASgJEhwKBG5hbWUYAiABKAlCCbpIBnIEEAEYeEgAiAEBEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh8KDWlwX2FsbG93X2xpc3QYBCADKAlCCLpIBZIBAhBkEkYKB29yaWdpbnMYBSADKAlCNbpIMpIBLxAyIityKTInXmh0dHBzPzovL1tBLVphLXowLTkuLV0rKDpbMC05XXsxLDV9KT8kEjEKBWNsZWFyGAYgAygJQiK6SB+SARwiGnIYUglleHBpcmVzQXRSC2lwQWxsb3dMaXN0QgcKBV9uYW1lIjgKEVVwZGF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLndheW1hcmsuYWNjZXNzLnYxLktleSIiChBEZWxldGVLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSITChFEZWxldGVLZXlSZXNwb25zZSJJChBSb3RhdGVLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCRIlCg9vdmVybGFwX3NlY29uZHMYAiABKAVCDLpICRoHGICangEoACJQChFSb3RhdGVLZXlSZXNwb25zZRIjCgNrZXkYASABKAsyFi53YXltYXJrLmFjY2Vzcy52MS5LZXkSFgoGc2VjcmV0GAIgASgJQga6uxgCKAEiEwoRTGlzdFNjb3Blc1JlcXVlc3QiKgoFU2NvcGUSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCSI+ChJMaXN0U2NvcGVzUmVzcG9uc2USKAoGc2NvcGVzGAEgAygLMhgud2F5bWFyay5hY2Nlc3MudjEuU2NvcGUy2AcKCktleVNlcnZpY2USgwEKCUNyZWF0ZUtleRIjLndheW1hcmsuYWNjZXNzLnYxLkNyZWF0ZUtleVJlcXVlc3QaJC53YXltYXJrLmFjY2Vzcy52MS5DcmVhdGVLZXlSZXNwb25zZSIrsrsYDAoKa2V5czp3cml0ZYLT5JMCFToBKiIQL3dheW1hcmsvdjEva2V5cxJ+CghMaXN0S2V5cxIiLndheW1hcmsuYWNjZXNzLnYxLkxpc3RLZXlzUmVxdWVzdBojLndheW1hcmsuYWNjZXNzLnYxLkxpc3RLZXlzUmVzcG9uc2UiKbK7GA0KCWtleXM6cmVhZEABgtPkkwISEhAvd2F5bWFyay92MS9rZXlzEoYBCgZHZXRLZXkSIC53YXltYXJrLmFjY2Vzcy52MS5HZXRLZXlSZXF1ZXN0GiEud2F5bWFyay5hY2Nlc3MudjEuR2V0S2V5UmVzcG9uc2UiN7K7GA0KCWtleXM6cmVhZEABgtPkkwIgYgNrZXkSGS93YXltYXJrL3YxL2tleXMve2tleV9pZH0SkQEKCVVwZGF0ZUtleRIjLndheW1hcmsuYWNjZXNzLnYxLlVwZGF0ZUtleVJlcXVlc3QaJC53YXltYXJrLmFjY2Vzcy52MS5VcGRhdGVLZXlSZXNwb25zZSI5srsYDAoKa2V5czp3cml0ZYLT5JMCIzoBKmIDa2V5Mhkvd2F5bWFyay92MS9rZXlzL3trZXlfaWR9EokBCglEZWxldGVLZXkSIy53YXltYXJrLmFjY2Vzcy52MS5EZWxldGVLZXlSZXF1ZXN0GiQud2F5bWFyay5hY2Nlc3MudjEuRGVsZXRlS2V5UmVzcG9uc2UiMbK7GAwKCmtleXM6d3JpdGWC0+STAhsqGS93YXltYXJrL3YxL2tleXMve2tleV9pZH0SkwEKCVJvdGF0ZUtleRIjLndheW1hcmsuYWNjZXNzLnYxLlJvdGF0ZUtleVJlcXVlc3QaJC53YXltYXJrLmFjY2Vzcy52MS5Sb3RhdGVLZXlSZXNwb25zZSI7srsYDAoKa2V5czp3cml0ZYLT5JMCJToBKiIgL3dheW1hcmsvdjEva2V5cy97a2V5X2lkfTpyb3RhdGUSfQoKTGlzdFNjb3BlcxIkLndheW1hcmsuYWNjZXNzLnYxLkxpc3RTY29wZXNSZXF1ZXN0GiUud2F5bWFyay5hY2Nlc3MudjEuTGlzdFNjb3Blc1Jlc3BvbnNlIiKyuxgEEAFAAYLT5JMCFBISL3dheW1hcmsvdjEvc2NvcGVzGgaquxgCCAZiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_options_v1_options]);
+  fileDesc("Chx3YXltYXJrL2FjY2Vzcy92MS9rZXlzLnByb3RvEhF3YXltYXJrLmFjY2Vzcy52MSKAAwoDS2V5EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFY2xhc3MYAyABKAkSDgoGc2NvcGVzGAQgAygJEg4KBnByZWZpeBgFIAEoCRIVCg1pcF9hbGxvd19saXN0GAYgAygJEg8KB29yaWdpbnMYByADKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoKY3JlYXRlZF9ieRgJIAEoCUIGursYAggBSACIAQESNgoKZXhwaXJlc19hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrq7GAIIARI4CgxsYXN0X3VzZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6uxgCCAESNgoKcmV2b2tlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrq7GAIIAUINCgtfY3JlYXRlZF9ieSK0AgoQQ3JlYXRlS2V5UmVxdWVzdBIYCgRuYW1lGAEgASgJQgq6SAfIAQFyAhh4Ek8KBWNsYXNzGAIgASgJQkC6SD3YAQFyOFIFYWRtaW5SC2RldmVsb3BtZW50Ugpwcm9kdWN0aW9uUglhbmFseXRpY3NSC3B1Ymxpc2hhYmxlEhwKBnNjb3BlcxgDIAMoCUIMukgJkgEGCAEQKBgBEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh8KDWlwX2FsbG93X2xpc3QYBSADKAlCCLpIBZIBAhBkEkYKB29yaWdpbnMYBiADKAlCNbpIMpIBLxAyIityKTInXmh0dHBzPzovL1tBLVphLXowLTkuLV0rKDpbMC05XXsxLDV9KT8kIlAKEUNyZWF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLndheW1hcmsuYWNjZXNzLnYxLktleRIWCgZzZWNyZXQYAiABKAlCBrq7GAIoASJBCg9MaXN0S2V5c1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAiABKAkiUQoQTGlzdEtleXNSZXNwb25zZRIkCgRrZXlzGAEgAygLMhYud2F5bWFyay5hY2Nlc3MudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIfCg1HZXRLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSI1Cg5HZXRLZXlSZXNwb25zZRIjCgNrZXkYASABKAsyFi53YXltYXJrLmFjY2Vzcy52MS5LZXkizQEKEFVwZGF0ZUtleVJlcXVlc3QSDgoGa2V5X2lkGAEgASgJEhwKBG5hbWUYAiABKAlCCbpIBnIEEAEYeEgAiAEBEioKCmV4cGlyZXNfYXQYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSLQoNaXBfYWxsb3dfbGlzdBgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCgdvcmlnaW5zGAUgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlQgcKBV9uYW1lIjgKEVVwZGF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLndheW1hcmsuYWNjZXNzLnYxLktleSIiChBEZWxldGVLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSITChFEZWxldGVLZXlSZXNwb25zZSJJChBSb3RhdGVLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCRIlCg9vdmVybGFwX3NlY29uZHMYAiABKAVCDLpICRoHGICangEoACJQChFSb3RhdGVLZXlSZXNwb25zZRIjCgNrZXkYASABKAsyFi53YXltYXJrLmFjY2Vzcy52MS5LZXkSFgoGc2VjcmV0GAIgASgJQga6uxgCKAEiEwoRTGlzdFNjb3Blc1JlcXVlc3QiKgoFU2NvcGUSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCSI+ChJMaXN0U2NvcGVzUmVzcG9uc2USKAoGc2NvcGVzGAEgAygLMhgud2F5bWFyay5hY2Nlc3MudjEuU2NvcGUy3wcKCktleVNlcnZpY2UShgEKCUNyZWF0ZUtleRIjLndheW1hcmsuYWNjZXNzLnYxLkNyZWF0ZUtleVJlcXVlc3QaJC53YXltYXJrLmFjY2Vzcy52MS5DcmVhdGVLZXlSZXNwb25zZSIusrsYDwoKa2V5czp3cml0ZSDJAYLT5JMCFToBKiIQL3dheW1hcmsvdjEva2V5cxJ+CghMaXN0S2V5cxIiLndheW1hcmsuYWNjZXNzLnYxLkxpc3RLZXlzUmVxdWVzdBojLndheW1hcmsuYWNjZXNzLnYxLkxpc3RLZXlzUmVzcG9uc2UiKbK7GA0KCWtleXM6cmVhZEABgtPkkwISEhAvd2F5bWFyay92MS9rZXlzEoYBCgZHZXRLZXkSIC53YXltYXJrLmFjY2Vzcy52MS5HZXRLZXlSZXF1ZXN0GiEud2F5bWFyay5hY2Nlc3MudjEuR2V0S2V5UmVzcG9uc2UiN7K7GA0KCWtleXM6cmVhZEABgtPkkwIgYgNrZXkSGS93YXltYXJrL3YxL2tleXMve2tleV9pZH0SkwEKCVVwZGF0ZUtleRIjLndheW1hcmsuYWNjZXNzLnYxLlVwZGF0ZUtleVJlcXVlc3QaJC53YXltYXJrLmFjY2Vzcy52MS5VcGRhdGVLZXlSZXNwb25zZSI7srsYDgoKa2V5czp3cml0ZUABgtPkkwIjOgEqYgNrZXkyGS93YXltYXJrL3YxL2tleXMve2tleV9pZH0SiwEKCURlbGV0ZUtleRIjLndheW1hcmsuYWNjZXNzLnYxLkRlbGV0ZUtleVJlcXVlc3QaJC53YXltYXJrLmFjY2Vzcy52MS5EZWxldGVLZXlSZXNwb25zZSIzsrsYDgoKa2V5czp3cml0ZUABgtPkkwIbKhkvd2F5bWFyay92MS9rZXlzL3trZXlfaWR9EpMBCglSb3RhdGVLZXkSIy53YXltYXJrLmFjY2Vzcy52MS5Sb3RhdGVLZXlSZXF1ZXN0GiQud2F5bWFyay5hY2Nlc3MudjEuUm90YXRlS2V5UmVzcG9uc2UiO7K7GAwKCmtleXM6d3JpdGWC0+STAiU6ASoiIC93YXltYXJrL3YxL2tleXMve2tleV9pZH06cm90YXRlEn0KCkxpc3RTY29wZXMSJC53YXltYXJrLmFjY2Vzcy52MS5MaXN0U2NvcGVzUmVxdWVzdBolLndheW1hcmsuYWNjZXNzLnYxLkxpc3RTY29wZXNSZXNwb25zZSIisrsYBBABQAGC0+STAhQSEi93YXltYXJrL3YxL3Njb3BlcxoGqrsYAggGYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_options_v1_options]);
 
 /**
  * A key as shown.
@@ -68,7 +68,7 @@ export type Key = Message<"waymark.access.v1.Key"> & {
   ipAllowList: string[];
 
   /**
-   * Web origins it may be used from; only for publishable keys.
+   * Web origins it may be used from, as browsers send them; only publishable keys are held to them.
    *
    * @generated from field: repeated string origins = 7;
    */
@@ -152,7 +152,7 @@ export type CreateKeyRequest = Message<"waymark.access.v1.CreateKeyRequest"> & {
   expiresAt?: Timestamp | undefined;
 
   /**
-   * Addresses or CIDRs, IPv4 or IPv6.
+   * Addresses or CIDRs, IPv4 or IPv6. "::/0" is every IPv6 address and no IPv4 one.
    *
    * @generated from field: repeated string ip_allow_list = 5;
    */
@@ -320,32 +320,25 @@ export type UpdateKeyRequest = Message<"waymark.access.v1.UpdateKeyRequest"> & {
   name?: string | undefined;
 
   /**
-   * New end.
+   * The new end: a time as in CreateKey, ahead of now; null: it never ends.
    *
-   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   * @generated from field: google.protobuf.Value expires_at = 3;
    */
-  expiresAt?: Timestamp | undefined;
+  expiresAt?: Value | undefined;
 
   /**
-   * New allow-list, when not empty. `clear` with "ipAllowList" empties it.
+   * Takes the place of the allow-list: a list as in CreateKey; null or []: from anywhere.
    *
-   * @generated from field: repeated string ip_allow_list = 4;
+   * @generated from field: google.protobuf.Value ip_allow_list = 4;
    */
-  ipAllowList: string[];
+  ipAllowList?: Value | undefined;
 
   /**
-   * New origins, when not empty.
+   * Takes the place of the origins: a list as in CreateKey; null or []: none, which a publishable key cannot have.
    *
-   * @generated from field: repeated string origins = 5;
+   * @generated from field: google.protobuf.Value origins = 5;
    */
-  origins: string[];
-
-  /**
-   * Fields to empty: expiresAt, ipAllowList.
-   *
-   * @generated from field: repeated string clear = 6;
-   */
-  clear: string[];
+  origins?: Value | undefined;
 };
 
 /**
@@ -533,7 +526,10 @@ export const ListScopesResponseSchema: GenMessage<ListScopesResponse> = /*@__PUR
   messageDesc(file_waymark_access_v1_keys, 15);
 
 /**
- * Makes, lists, changes, rotates and revokes keys. A key can grant only scopes that it holds itself; `admin` holds all.
+ * Makes, lists, changes, rotates and revokes keys. A key can grant only scopes that it holds itself; `admin` holds all. For
+ * the same reason it can change and rotate only keys that it could have made: the secret of a stronger key would be a way
+ * around. Admin keys are made, changed, rotated and revoked by admin keys alone, and a development key has to do with
+ * development keys alone.
  *
  * @generated from service waymark.access.v1.KeyService
  */
@@ -569,7 +565,7 @@ export const KeyService: GenService<{
     output: typeof GetKeyResponseSchema;
   },
   /**
-   * Changes name, expiry, allow-list or origins. What is absent stays. Scope: keys:write.
+   * Changes name, end, allow-list or origins. What is absent stays. Scope: keys:write.
    *
    * @generated from rpc waymark.access.v1.KeyService.UpdateKey
    */
@@ -589,7 +585,8 @@ export const KeyService: GenService<{
     output: typeof DeleteKeyResponseSchema;
   },
   /**
-   * Gives a key a new secret; the old one works until the overlap ends. Scope: keys:write.
+   * Gives a key a new secret; the old one works until the overlap ends. Rotating again leaves earlier secrets their own
+   * ends, or this one if it is sooner, so that a call whose reply was lost can be repeated. Scope: keys:write.
    *
    * @generated from rpc waymark.access.v1.KeyService.RotateKey
    */

@@ -1,0 +1,72 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { GetLedgerRequest, LedgerService, LedgerTallySchema } from "#gen/waymark/scans/v1/ledger_pb.ts";
+import { contextOf } from "#runtime/context.ts";
+import { fail } from "#runtime/failure.ts";
+import { addBooks, type Books, emptyBooks, readBooks } from "./ledger.ts";
+import { DAY_MS, HOUR_MS } from "./scope.ts";
+import type { Sources } from "./tail.ts";
+import type { Written } from "./written.ts";
+
+const DEFAULT_DAYS = 7;
+const DEFAULT_PAGE = 168;
+
+/** Handlers of LedgerService. */
+export function ledgerHandlers(parts: Sources & { written: Written }): ServiceImpl<typeof LedgerService> {
+  return {
+    async getLedger(request, handler) {
+      const { principal, now } = contextOf(handler);
+      const { workspace, test } = principal;
+      const range = rangeOf(request, now());
+      await parts.written.settled(workspace);
+      const hours = [...(await readBooks(parts, { workspace, test, ...range }))];
+      const total = emptyBooks();
+      for (const [, books] of hours) addBooks(total, books);
+      const after = cursorOf(request.pageToken);
+      const open = hours.filter(([hour]) => hour > after);
+      const page = open.slice(0, request.pageSize ?? DEFAULT_PAGE);
+      const last = page.at(-1)?.[0];
+      return {
+        total: toTally(total),
+        hours: page.map(([hour, books]) => ({ hour: timestampFromMs(hour), tally: toTally(books) })),
+        nextPageToken: last !== undefined && page.length < open.length ? tokenOf(last) : "",
+      };
+    },
+  };
+}
+
+function rangeOf({ from, to }: GetLedgerRequest, now: number): { from: number; to: number } {
+  const end = to === undefined ? now + 1 : timestampMs(to);
+  const begin = from === undefined ? end - DEFAULT_DAYS * DAY_MS : timestampMs(from);
+  if (begin >= end) throw fail("INVALID_FIELD", { field: "from", must: "must be before to" });
+  return { from: Math.floor(begin / HOUR_MS) * HOUR_MS, to: end };
+}
+
+function toTally(books: Books): MessageInitShape<typeof LedgerTallySchema> {
+  const { accepted, rejected, shed, counted, filtered, duplicate, pending } = books;
+  const known = Object.values(filtered).reduce((sum, number) => sum + number, counted + duplicate + pending);
+  return {
+    received: BigInt(accepted + rejected + shed),
+    accepted: BigInt(accepted),
+    rejected: BigInt(rejected),
+    shed: BigInt(shed),
+    counted: BigInt(counted),
+    filtered: Object.fromEntries(Object.entries(filtered).map(([reason, number]) => [reason, BigInt(number)])),
+    duplicate: BigInt(duplicate),
+    pending: BigInt(pending),
+    balanced: accepted === known,
+  };
+}
+
+/** The hour after which a page begins. */
+function cursorOf(token: string): number {
+  if (token === "") return Number.NEGATIVE_INFINITY;
+  const hour = Number(Buffer.from(token, "base64url").toString("latin1"));
+  if (Number.isSafeInteger(hour) && tokenOf(hour) === token) return hour;
+  throw fail("INVALID_FIELD", { field: "page_token", must: "must be the nextPageToken of a page before" });
+}
+
+function tokenOf(hour: number): string {
+  return Buffer.from(String(hour), "latin1").toString("base64url");
+}

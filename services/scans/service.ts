@@ -1,0 +1,94 @@
+import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
+import { LedgerService } from "#gen/waymark/scans/v1/ledger_pb.ts";
+import { ScanService } from "#gen/waymark/scans/v1/scans_pb.ts";
+import type { Doc, Model } from "#runtime/model.ts";
+import { bundledPlaces, openPlaces } from "#runtime/place/places.ts";
+import { type Background, defineService, type ServiceDeps } from "#runtime/service.ts";
+import { openUserAgents } from "./device.ts";
+import { scanHandlers } from "./handlers.ts";
+import { openIdentities } from "./identity.ts";
+import { openIntake } from "./intake.ts";
+import { intakeHandlers } from "./intake-handlers.ts";
+import { openKnownIds } from "./known-ids.ts";
+import { ledgerHandlers } from "./ledger-handlers.ts";
+import { countryModel, dayModel, deviceModel, ledgerModel, totalModel, touchModel } from "./model.ts";
+import { followNews } from "./news.ts";
+import { scansProjection } from "./project.ts";
+import { Recorder } from "./recorder.ts";
+import { openPrivacySettings } from "./settings.ts";
+import { openTargets } from "./targets.ts";
+import { openWritten } from "./written.ts";
+
+/** Everything that the service stores. */
+export const scanModels = [
+  touchModel,
+  deviceModel,
+  dayModel,
+  countryModel,
+  totalModel,
+  ledgerModel,
+] as readonly Model<Doc>[];
+
+/** The way in for touches of every purpose; scans of marketing codes and their numbers; the ledger. */
+export const scans = defineService({
+  name: "scans",
+  collections: scanModels,
+  calls: ["access", "codes"],
+  publishes: ["touches.recorded", "touches.refused", "conversations.updated"],
+  consumes: ["touches.recorded", "touches.refused", "conversations.updated", "codes.changed", "workspaces.changed"],
+  projections: [scansProjection],
+  routes: (router, deps) => {
+    const parts = partsOf(deps);
+    router.service(ScanService, scanHandlers(parts));
+    router.service(IntakeService, intakeHandlers(parts));
+    router.service(LedgerService, ledgerHandlers(parts));
+  },
+  start: async (deps) => startBackground(deps),
+});
+
+type Parts = ReturnType<typeof openParts>;
+
+/** The handlers and the background work of one host share their parts. */
+const opened = new WeakMap<ServiceDeps, Parts>();
+
+function partsOf(deps: ServiceDeps): Parts {
+  let parts = opened.get(deps);
+  if (parts === undefined) {
+    parts = openParts(deps);
+    opened.set(deps, parts);
+  }
+  return parts;
+}
+
+function openParts(deps: ServiceDeps) {
+  const { store, log, config, secrets } = deps;
+  const places = openPlaces(config.placeDatabase ?? bundledPlaces());
+  const lens = { places, userAgents: openUserAgents(), identities: openIdentities(secrets.key("devices")) };
+  const settings = openPrivacySettings(deps);
+  const targets = openTargets(deps);
+  const written = openWritten(deps);
+  const recorder = new Recorder(deps);
+  const intake = openIntake({ settings, targets, knownIds: openKnownIds(deps), recorder, written, lens });
+  return { store, log, places, settings, targets, written, recorder, intake };
+}
+
+/** How often what is owed to the ledger is written when nothing else is. */
+const FLUSH_MS = 2_000;
+
+function startBackground(deps: ServiceDeps): Background {
+  const { recorder, places, ...listeners } = partsOf(deps);
+  const stopping = new AbortController();
+  const following = followNews(deps.log, listeners, stopping.signal);
+  const timer = setInterval(() => void recorder.flush(), FLUSH_MS);
+  timer.unref();
+  return {
+    gauges: () => ({ queue_touches: recorder.depth.touches, queue_bytes: recorder.depth.bytes }),
+    stop: async () => {
+      clearInterval(timer);
+      stopping.abort();
+      await following;
+      await recorder.flush();
+      places.close();
+    },
+  };
+}
