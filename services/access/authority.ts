@@ -7,7 +7,7 @@ import type { ServiceDeps } from "#runtime/service.ts";
 import { findKey } from "./keys.ts";
 import { auditModel, type KeyDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
-import { hashOf, refusalOf, truncateIp } from "./rules.ts";
+import { endOfSecret, hashOf, refusalOf, truncateIp } from "./rules.ts";
 import type { AccessStore } from "./store.ts";
 
 /** How long an answer may be cached, in milliseconds. */
@@ -65,11 +65,14 @@ export function authorityHandlers(deps: ServiceDeps, store: AccessStore): Servic
 function validUntil(key: KeyDoc, call: { hash: string; now: number }): number {
   const ends = [call.now + VALID_MS];
   if (key.expiresAt !== undefined) ends.push(key.expiresAt);
-  if (call.hash === key.previousHash && key.previousUntil !== undefined) ends.push(key.previousUntil);
+  const end = endOfSecret(key, call);
+  if (end !== undefined) ends.push(end);
   return Math.min(...ends);
 }
 
+/** A store that cannot write, on a full disk, must not keep callers from reading: the time of use is a courtesy. */
 async function noteUse(store: AccessStore, use: { workspace: string; key: KeyDoc; now: number }): Promise<void> {
   if (use.now - (use.key.lastUsedAt ?? 0) < USED_EVERY_MS) return;
-  await store.keys.of(use.workspace).update(use.key.id, { max: { lastUsedAt: use.now } });
+  const noted = store.keys.of(use.workspace).update(use.key.id, { max: { lastUsedAt: use.now } });
+  await noted.catch(() => undefined);
 }

@@ -2,11 +2,24 @@ import { randomBytes } from "node:crypto";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
-import { contextOf, type RequestContext, SYSTEM_WORKSPACE } from "#runtime/context.ts";
+import { contextOf, type RequestContext } from "#runtime/context.ts";
+import { changeOf } from "./key-change.ts";
 import { toKey } from "./messages.ts";
 import type { KeyDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
-import { checkAllowList, checkExpiry, checkScopes, hashOf, secretFrom } from "./rules.ts";
+import {
+  checkAbove,
+  checkAllowList,
+  checkClass,
+  checkExpiry,
+  checkScopes,
+  hashesOf,
+  hashOf,
+  isEnded,
+  readOrigins,
+  replacedSecrets,
+  secretFrom,
+} from "./rules.ts";
 import { SCOPES } from "./scopes.ts";
 import { type AccessStore, type MadeKey, pageByTime } from "./store.ts";
 
@@ -27,33 +40,31 @@ export async function makeKey(store: AccessStore, context: RequestContext, wante
   checkScopes(wanted, principal);
   checkAllowList(wanted.ipAllowList ?? []);
   checkExpiry(wanted.expiresAt, now);
-  if (wanted.class === "publishable" && (wanted.origins ?? []).length === 0)
-    throw fail("ORIGIN_NEEDED", { field: "origins" });
-  return store.addKey(principal.workspace, {
+  const origins = readOrigins(wanted.origins ?? []);
+  if (wanted.class === "publishable" && origins.length === 0) throw fail("ORIGIN_NEEDED", { field: "origins" });
+  const made = await store.addKey(principal.workspace, {
     id: context.newId("key"),
     name: wanted.name,
     class: wanted.class,
     scopes: wanted.scopes,
     ipAllowList: wanted.ipAllowList ?? [],
-    origins: wanted.origins ?? [],
+    origins,
     createdAt: now,
     createdBy: principal.keyId,
     expiresAt: wanted.expiresAt,
   });
+  if (made === undefined) throw new Error("a fresh id was taken already");
+  return made;
 }
 
-/** Revokes a key of the caller's workspace; again changes nothing. */
+/** Revokes a key of the caller's workspace. Again tells the caches again, in case the first call ended before it had. */
 export async function revokeKey(store: AccessStore, context: RequestContext, keyId: string): Promise<void> {
   const { workspace } = context.principal;
-  const key = await store.keys.of(workspace).get(keyId);
-  if (key === undefined) throw fail("KEY_NOT_FOUND", { keyId });
-  if (key.revokedAt !== undefined) return;
-  await store.keys.of(workspace).update(keyId, { set: { revokedAt: context.now() } });
-  await store.announce("keys.changed", { workspace, id: keyId, aliases: hashesOf(key) });
-}
-
-function hashesOf(key: KeyDoc): string[] {
-  return [key.hash, key.previousHash].filter((hash) => hash !== undefined);
+  const key = await keyOf(store, context, keyId);
+  checkClass(key.class, context.principal);
+  const unrevoked = { where: { revokedAt: { exists: false } } };
+  await store.keys.of(workspace).update(keyId, { set: { revokedAt: context.now() } }, unrevoked);
+  await store.announce("keys.changed", { workspace, id: keyId, change: "deleted", aliases: hashesOf(key) });
 }
 
 /** Handlers of KeyService. */
@@ -73,27 +84,19 @@ export function keyHandlers(store: AccessStore): ServiceImpl<typeof KeyService> 
     },
 
     async getKey({ keyId }, handler) {
-      const key = await store.keys.of(contextOf(handler).principal.workspace).get(keyId);
-      if (key === undefined) throw fail("KEY_NOT_FOUND", { keyId });
-      return { key: toKey(key) };
+      return { key: toKey(await keyOf(store, contextOf(handler), keyId)) };
     },
 
     async updateKey(request, handler) {
       const context = contextOf(handler);
       const { workspace } = context.principal;
-      checkAllowList(request.ipAllowList);
-      const expiresAt = request.expiresAt === undefined ? undefined : timestampMs(request.expiresAt);
-      checkExpiry(expiresAt, context.now());
-      const set: Partial<KeyDoc> = {};
-      if (request.name !== undefined) set.name = request.name;
-      if (expiresAt !== undefined) set.expiresAt = expiresAt;
-      if (request.ipAllowList.length > 0) set.ipAllowList = request.ipAllowList;
-      if (request.origins.length > 0) set.origins = request.origins;
-      if (request.clear.includes("ipAllowList")) set.ipAllowList = [];
-      const unset = request.clear.includes("expiresAt") ? ["expiresAt"] : [];
-      const key = await store.keys.of(workspace).update(request.keyId, { set, unset });
-      if (key === undefined) throw fail("KEY_NOT_FOUND", { keyId: request.keyId });
-      await store.announce("keys.changed", { workspace, id: key.id, aliases: hashesOf(key) });
+      const { keyId } = request;
+      const old = await keyOf(store, context, keyId);
+      checkAbove(old, context.principal);
+      const change = changeOf(request, { key: old, now: context.now() });
+      const key = await store.keys.of(workspace).update(keyId, change);
+      if (key === undefined) throw fail("KEY_NOT_FOUND", { keyId });
+      await store.announce("keys.changed", { workspace, id: keyId, change: "updated", aliases: hashesOf(key) });
       return { key: toKey(key) };
     },
 
@@ -110,20 +113,30 @@ export function keyHandlers(store: AccessStore): ServiceImpl<typeof KeyService> 
   };
 }
 
+async function keyOf(store: AccessStore, { principal }: RequestContext, keyId: string): Promise<KeyDoc> {
+  const key = await store.keys.of(principal.workspace).get(keyId);
+  if (key === undefined) throw fail("KEY_NOT_FOUND", { keyId });
+  return key;
+}
+
+/** The hash goes first, as in a new key; the guard lets one of two rotations at the same time win. */
 async function rotate(store: AccessStore, context: RequestContext, wanted: { keyId: string; overlapSeconds: number }) {
   const { workspace } = context.principal;
-  const old = await store.keys.of(workspace).get(wanted.keyId);
-  if (old === undefined) throw fail("KEY_NOT_FOUND", { keyId: wanted.keyId });
-  if (old.revokedAt !== undefined) throw fail("KEY_ENDED", { keyId: wanted.keyId });
+  const { keyId, overlapSeconds } = wanted;
+  const now = context.now();
+  const old = await keyOf(store, context, keyId);
+  checkAbove(old, context.principal);
+  if (isEnded(old, now)) throw fail("KEY_ENDED", { keyId });
+  const previous = replacedSecrets(old, { overlapSeconds, now });
   const secret = secretFrom(randomBytes(32));
   const hash = hashOf(secret);
-  await store.hashes.insert({ id: hash, workspace, keyId: old.id });
-  const previousUntil = context.now() + wanted.overlapSeconds * 1000;
-  const set = { hash, prefix: secret.slice(0, 8), previousHash: old.hash, previousUntil };
-  const key = await store.keys.of(workspace).update(old.id, { set }, { version: old.version });
-  if (key === undefined) throw fail("KEY_ENDED", { keyId: wanted.keyId });
-  if (old.previousHash !== undefined) await store.hashes.delete(old.previousHash);
-  await store.announce("keys.changed", { workspace, id: key.id, aliases: [...hashesOf(key), ...hashesOf(old)] });
+  await store.hashes.insert({ id: hash, workspace, keyId });
+  const change = { set: { hash, prefix: secret.slice(0, 8), previous } };
+  const unchanged = { where: { hash: old.hash, revokedAt: { exists: false } } };
+  const key = await store.keys.of(workspace).update(keyId, change, unchanged);
+  if (key === undefined) throw fail("KEY_CHANGED", { keyId });
+  const aliases = [...hashesOf(key), ...hashesOf(old)];
+  await store.announce("keys.changed", { workspace, id: keyId, change: "updated", aliases });
   return { key: toKey(key), secret };
 }
 
@@ -133,7 +146,7 @@ export async function findKey(
   hash: string,
 ): Promise<{ workspace: string; key: KeyDoc } | undefined> {
   const entry = await store.hashes.get(hash);
-  if (entry === undefined || entry.workspace === SYSTEM_WORKSPACE) return undefined;
+  if (entry === undefined) return undefined;
   const key = await store.keys.of(entry.workspace).get(entry.keyId);
   return key === undefined ? undefined : { workspace: entry.workspace, key };
 }

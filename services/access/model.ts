@@ -6,15 +6,21 @@ import type {
 } from "#gen/waymark/access/v1/authority_pb.ts";
 import { type Doc, defineModel } from "#runtime/model.ts";
 
-/** A key, without its secret. `hash` is the SHA-256 of the secret in hex; `previousHash` works until `previousUntil`. */
+/** A secret that was replaced and works `until` then, as its hash. */
+export interface PreviousSecret {
+  hash: string;
+  until: number;
+}
+
+/** A key, without its secret. `hash` is the SHA-256 of the secret in hex. */
 export interface KeyDoc extends Doc {
   name: string;
   class: string;
   scopes: string[];
   prefix: string;
   hash: string;
-  previousHash?: string;
-  previousUntil?: number;
+  /** Secrets before this one that still work, newest first. */
+  previous?: PreviousSecret[];
   ipAllowList: string[];
   origins: string[];
   createdAt: number;
@@ -33,8 +39,7 @@ export const keyModel = defineModel<KeyDoc>({
     scopes: { kind: "strings", required: true },
     prefix: { kind: "string", required: true },
     hash: { kind: "string", required: true },
-    previousHash: { kind: "string" },
-    previousUntil: { kind: "number" },
+    previous: { kind: "list" },
     ipAllowList: { kind: "strings", default: [] },
     origins: { kind: "strings", default: [] },
     createdAt: { kind: "number", required: true },
@@ -46,7 +51,7 @@ export const keyModel = defineModel<KeyDoc>({
   indexes: [{ name: "created", fields: ["createdAt"] }],
 });
 
-/** Which key a hash belongs to. In SYSTEM_WORKSPACE; the id is the hash. */
+/** Which key a hash belongs to, or belonged to: entries stay, so that a replaced secret is refused as such. In SYSTEM_WORKSPACE. */
 export interface KeyHashDoc extends Doc {
   workspace: string;
   keyId: string;
@@ -72,6 +77,8 @@ export interface PrivacyDoc {
 /** A workspace. In SYSTEM_WORKSPACE. */
 export interface WorkspaceDoc extends Doc {
   name: string;
+  /** The key it is made with. While there is no such key the making has not ended. Absent in `default`. */
+  firstKeyId?: string;
   timezone: string;
   plan: string;
   privacy: PrivacyDoc;
@@ -85,6 +92,7 @@ export const workspaceModel = defineModel<WorkspaceDoc>({
   fields: {
     name: { kind: "string", required: true },
     timezone: { kind: "string", required: true },
+    firstKeyId: { kind: "string" },
     plan: { kind: "string", required: true },
     privacy: { kind: "object", required: true },
     retention: { kind: "object", required: true },

@@ -19,8 +19,9 @@ export function organizationHandlers(deps: ServiceDeps, store: AccessStore): Ser
   const members = deps.store.collection(memberModel);
   return {
     async createApiKey({ name }, handler) {
-      const wanted = { name, class: "production", scopes: SCANS_API_SCOPES };
-      const { key, secret } = await makeKey(store, contextOf(handler), wanted);
+      const context = contextOf(handler);
+      const ofClass = context.principal.test ? "development" : "production";
+      const { key, secret } = await makeKey(store, context, { name, class: ofClass, scopes: SCANS_API_SCOPES });
       return { id: key.id, name: key.name, key: secret, createdAt: timestampFromMs(key.createdAt) };
     },
 
@@ -71,9 +72,11 @@ export function organizationHandlers(deps: ServiceDeps, store: AccessStore): Ser
   };
 }
 
-/** "Hotel Group" → "hotel-group". */
+/** "Hôtel Group" → "hotel-group". */
 function slugOf(name: string): string {
   return name
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-+|-+$/g, "");

@@ -6,7 +6,7 @@ import { SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import type { Subject } from "#runtime/log.ts";
 import type { Doc } from "#runtime/model.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
-import type { Collection } from "#runtime/store.ts";
+import type { Collection, Where } from "#runtime/store.ts";
 import { type KeyDoc, keyHashModel, keyModel, workspaceModel } from "./model.ts";
 import { decodeCursor, encodeCursor, hashOf, secretFrom } from "./rules.ts";
 
@@ -22,24 +22,31 @@ export function accessStore(deps: Pick<ServiceDeps, "store" | "log" | "newId" | 
   const hashes = deps.store.collection(keyHashModel).of(SYSTEM_WORKSPACE);
   const workspaces = deps.store.collection(workspaceModel).of(SYSTEM_WORKSPACE);
 
-  /** Stores a key and its hash; the hash last, so that a key that authenticates is complete. */
-  async function addKey(workspace: string, key: Omit<KeyDoc, "hash" | "prefix">, given?: string): Promise<MadeKey> {
-    const secret = given ?? secretFrom(randomBytes(32));
+  /**
+   * Stores a key; undefined when there is one of that id. The hash goes first: an end between the two leaves a hash that
+   * leads nowhere, never a key that is listed and cannot be used.
+   */
+  async function addKey(
+    workspace: string,
+    key: Omit<KeyDoc, "hash" | "prefix">,
+    secret = secretFrom(randomBytes(32)),
+  ): Promise<MadeKey | undefined> {
     const doc: KeyDoc = { ...key, hash: hashOf(secret), prefix: secret.slice(0, 8) };
-    await keys.of(workspace).insert(doc);
     await hashes.insert({ id: doc.hash, workspace, keyId: doc.id });
-    return { key: doc, secret };
+    const { kind } = await keys.of(workspace).insert(doc);
+    return kind === "applied" ? { key: doc, secret } : undefined;
   }
 
   /** Tells caches to drop an object and the names it is known by. Resolves when that is durable. */
   async function announce(
     subject: Subject,
-    changed: { workspace: string; id: string; aliases?: string[] },
+    changed: { workspace: string; id: string; change: "updated" | "deleted"; aliases?: readonly string[] },
   ): Promise<void> {
     const event = create(ObjectChangedSchema, {
       workspaceId: changed.workspace,
       objectId: changed.id,
-      aliases: changed.aliases ?? [],
+      aliases: [...new Set(changed.aliases)],
+      change: changed.change,
       changedAt: timestampFromMs(deps.now()),
     });
     const payload = toBinary(ObjectChangedSchema, event);
@@ -51,21 +58,25 @@ export function accessStore(deps: Pick<ServiceDeps, "store" | "log" | "newId" | 
 
 export type AccessStore = ReturnType<typeof accessStore>;
 
-/** How many more documents than a page are fetched, so that ties in time cannot hide the page's first. */
-const TIES = 200;
-
-/** A page of documents by the time they were made. */
+/** A page of documents by the time they were made, then by id: first the rest of the time at which the page before ended. */
 export async function pageByTime<T extends Doc & { createdAt: number }>(
   collection: Collection<T>,
   page: { size: number; token: string; direction: 1 | -1 },
 ): Promise<{ docs: T[]; nextPageToken: string }> {
   const size = Math.min(page.size === 0 ? 50 : page.size, 200);
   const after = decodeCursor(page.token);
-  const bound =
-    after === undefined ? undefined : page.direction === 1 ? { gte: after.createdAt } : { lte: after.createdAt };
-  const where = (bound === undefined ? {} : { createdAt: bound }) as never;
-  const found = await collection.find({ where, sort: [["createdAt", page.direction]], limit: size + 1 + TIES });
-  const begin = after === undefined ? 0 : found.findIndex((doc) => doc.id === after.id) + 1;
-  const docs = found.slice(begin, begin + size);
-  return { docs, nextPageToken: found.length > begin + size ? encodeCursor(docs.at(-1)) : "" };
+  const beyond = <V>(value: V) => (page.direction === 1 ? { gt: value } : { lt: value });
+  const wheres =
+    after === undefined
+      ? [{}]
+      : [{ createdAt: after.createdAt, id: beyond(after.id) }, { createdAt: beyond(after.createdAt) }];
+  const found: T[] = [];
+  for (const where of wheres as Where<T>[]) {
+    if (found.length <= size)
+      found.push(
+        ...(await collection.find({ where, sort: [["createdAt", page.direction]], limit: size + 1 - found.length })),
+      );
+  }
+  const docs = found.slice(0, size);
+  return { docs, nextPageToken: found.length > size ? encodeCursor(docs.at(-1)) : "" };
 }

@@ -1,9 +1,13 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { PrivacyPatch, RetentionPatch, WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
+import type {
+  CreateWorkspaceRequest,
+  UpdateWorkspaceRequest,
+  WorkspaceService,
+} from "#gen/waymark/access/v1/workspaces_pb.ts";
 import { contextOf, type RequestContext } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { toKey, toWorkspace } from "./messages.ts";
-import { memberModel, type PrivacyDoc, type WorkspaceDoc } from "./model.ts";
+import { memberModel, type WorkspaceDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { checkTimezone, DEFAULT_WORKSPACE, newWorkspace } from "./rules.ts";
 import { SCOPES } from "./scopes.ts";
@@ -19,32 +23,33 @@ export function workspaceHandlers(deps: ServiceDeps, store: AccessStore): Servic
     async updateWorkspace(request, handler) {
       const context = contextOf(handler);
       checkTimezone(request.timezone);
-      const doc = await mine(store, context);
-      const set: Partial<WorkspaceDoc> = {
-        privacy: patchPrivacy(doc.privacy, request.privacy),
-        retention: patchRetention(doc.retention, request.retention),
-      };
-      if (request.name !== undefined) set.name = request.name;
-      if (request.timezone !== undefined) set.timezone = request.timezone;
-      const changed = await store.workspaces.update(doc.id, { set });
-      await store.announce("workspaces.changed", { workspace: doc.id, id: doc.id });
-      return { workspace: toWorkspace(changed ?? doc) };
+      const { id } = await mine(store, context);
+      const changed = await store.workspaces.update(id, { set: changesOf(request) });
+      if (changed === undefined) throw fail("WORKSPACE_NOT_FOUND", { workspaceId: id });
+      await store.announce("workspaces.changed", { workspace: id, id, change: "updated" });
+      return { workspace: toWorkspace(changed) };
     },
 
     async createWorkspace(request, handler) {
       const context = contextOf(handler);
       checkOperator(context);
-      const id = request.id ?? context.newId("ws").toLowerCase().replace("_", "-");
-      const doc = newWorkspace({ id, name: request.name, now: context.now() });
-      const outcome = await store.workspaces.insert(doc);
-      if (outcome.kind !== "applied") throw fail("WORKSPACE_EXISTS", { workspaceId: id });
-      if (request.ownerEmail !== undefined) {
-        const member = { id: context.newId("mem"), email: request.ownerEmail, role: "admin", joinedAt: doc.createdAt };
-        await deps.store.collection(memberModel).of(id).insert(member);
-      }
+      const doc = await beginWorkspace(store, context, request);
+      await setOwner(deps, doc, request.ownerEmail);
       const scopes = Object.keys(SCOPES).filter((scope) => scope !== "admin");
-      const first = { id: context.newId("key"), name: "first key", class: "production", scopes };
-      const made = await store.addKey(id, { ...first, ipAllowList: [], origins: [], createdAt: doc.createdAt });
+      const first = {
+        id: doc.firstKeyId,
+        name: "first key",
+        class: "production",
+        scopes,
+        ipAllowList: [],
+        origins: [],
+      };
+      const made = await store.addKey(doc.id, {
+        ...first,
+        createdAt: doc.createdAt,
+        createdBy: context.principal.keyId,
+      });
+      if (made === undefined) throw fail("WORKSPACE_EXISTS", { workspaceId: doc.id });
       return { workspace: toWorkspace(doc), key: toKey(made.key), secret: made.secret };
     },
 
@@ -64,26 +69,51 @@ async function mine(store: AccessStore, context: RequestContext): Promise<Worksp
   return doc;
 }
 
+type Begun = WorkspaceDoc & { firstKeyId: string };
+
+/**
+ * The document of a workspace that is being made. Its first key is made last and ends the making: until then the next call
+ * with this id takes it over, so that no workspace is left to which nobody has a key.
+ */
+async function beginWorkspace(store: AccessStore, context: RequestContext, wanted: CreateWorkspaceRequest) {
+  const { name } = wanted;
+  const id = wanted.id ?? context.newId("ws").toLowerCase().replace("_", "-");
+  const doc = newWorkspace({ id, name, firstKeyId: context.newId("key"), now: context.now() });
+  const outcome = await store.workspaces.insert(doc);
+  if (outcome.kind !== "exists") return doc as Begun;
+  const { firstKeyId } = outcome.doc;
+  if (firstKeyId === undefined || (await store.keys.of(id).get(firstKeyId)) !== undefined)
+    throw fail("WORKSPACE_EXISTS", { workspaceId: id });
+  const taken = await store.workspaces.update(id, { set: { name, createdAt: context.now() } });
+  return (taken ?? outcome.doc) as Begun;
+}
+
+/** Makes the first member, in place of the one of a making that was cut short. */
+async function setOwner(deps: ServiceDeps, doc: Begun, email: string | undefined): Promise<void> {
+  const members = deps.store.collection(memberModel).of(doc.id);
+  const id = doc.firstKeyId.replace("key_", "mem_");
+  await members.delete(id);
+  if (email !== undefined) await members.insert({ id, email, role: "admin", joinedAt: doc.createdAt });
+}
+
 function checkOperator({ principal }: RequestContext): void {
-  if (principal.keyClass !== "internal" && principal.workspace !== DEFAULT_WORKSPACE) throw fail("NOT_OPERATOR");
+  if (principal.keyClass === "internal") return;
+  if (principal.workspace !== DEFAULT_WORKSPACE || !principal.scopes.includes("admin")) throw fail("NOT_OPERATOR");
 }
 
-function patchPrivacy(now: PrivacyDoc, patch: PrivacyPatch | undefined): PrivacyDoc {
-  if (patch === undefined) return now;
+/** The changes by path, so that two callers who change different settings do not undo each other. */
+function changesOf({ name, timezone, privacy, retention }: UpdateWorkspaceRequest): Record<string, unknown> {
   return {
-    ip: patch.ip || now.ip,
-    userAgent: patch.userAgent || now.userAgent,
-    place: patch.place || now.place,
-    deviceIdentity: patch.deviceIdentity || now.deviceIdentity,
-    respectGpc: patch.respectGpc ?? now.respectGpc,
-    consentRequired: patch.consentRequired ?? now.consentRequired,
-  };
-}
-
-function patchRetention(now: WorkspaceDoc["retention"], patch: RetentionPatch | undefined): WorkspaceDoc["retention"] {
-  return {
-    scansDays: patch?.scansDays ?? now.scansDays,
-    threadsDays: patch?.threadsDays ?? now.threadsDays,
-    accessLogDays: patch?.accessLogDays ?? now.accessLogDays,
+    name,
+    timezone,
+    "privacy.ip": privacy?.ip || undefined,
+    "privacy.userAgent": privacy?.userAgent || undefined,
+    "privacy.place": privacy?.place || undefined,
+    "privacy.deviceIdentity": privacy?.deviceIdentity || undefined,
+    "privacy.respectGpc": privacy?.respectGpc,
+    "privacy.consentRequired": privacy?.consentRequired,
+    "retention.scansDays": retention?.scansDays,
+    "retention.threadsDays": retention?.threadsDays,
+    "retention.accessLogDays": retention?.accessLogDays,
   };
 }

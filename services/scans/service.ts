@@ -1,5 +1,6 @@
 import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { LedgerService } from "#gen/waymark/scans/v1/ledger_pb.ts";
+import { RegistryService } from "#gen/waymark/scans/v1/registry_pb.ts";
 import { ScanService } from "#gen/waymark/scans/v1/scans_pb.ts";
 import type { Doc, Model } from "#runtime/model.ts";
 import { bundledPlaces, openPlaces } from "#runtime/place/places.ts";
@@ -15,6 +16,7 @@ import { countryModel, dayModel, deviceModel, ledgerModel, totalModel, touchMode
 import { followNews } from "./news.ts";
 import { scansProjection } from "./project.ts";
 import { Recorder } from "./recorder.ts";
+import { registryHandlers } from "./registry-handlers.ts";
 import { openPrivacySettings } from "./settings.ts";
 import { openTargets } from "./targets.ts";
 import { openWritten } from "./written.ts";
@@ -42,6 +44,7 @@ export const scans = defineService({
     router.service(ScanService, scanHandlers(parts));
     router.service(IntakeService, intakeHandlers(parts));
     router.service(LedgerService, ledgerHandlers(parts));
+    router.service(RegistryService, registryHandlers(parts));
   },
   start: async (deps) => startBackground(deps),
 });
