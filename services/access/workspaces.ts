@@ -36,19 +36,8 @@ export function workspaceHandlers(deps: ServiceDeps, store: AccessStore): Servic
       const doc = await beginWorkspace(store, context, request);
       await setOwner(deps, doc, request.ownerEmail);
       const scopes = Object.keys(SCOPES).filter((scope) => scope !== "admin");
-      const first = {
-        id: doc.firstKeyId,
-        name: "first key",
-        class: "production",
-        scopes,
-        ipAllowList: [],
-        origins: [],
-      };
-      const made = await store.addKey(doc.id, {
-        ...first,
-        createdAt: doc.createdAt,
-        createdBy: context.principal.keyId,
-      });
+      const first = { id: doc.firstKeyId, name: "first key", class: "production", ipAllowList: [], origins: [] };
+      const made = await store.addKey(doc.id, { ...first, scopes, createdAt: doc.createdAt });
       if (made === undefined) throw fail("WORKSPACE_EXISTS", { workspaceId: doc.id });
       return { workspace: toWorkspace(doc), key: toKey(made.key), secret: made.secret };
     },

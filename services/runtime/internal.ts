@@ -1,6 +1,9 @@
 import { type CallOptions, createContextValues } from "@connectrpc/connect";
-import { ulid } from "ulid";
+import { monotonicFactory } from "ulid";
 import { type Principal, type RequestContext, requestContextKey } from "./context.ts";
+
+/** Ids of one millisecond count up, so that they sort as they were made; it also draws randomness once a millisecond. */
+const ulid = monotonicFactory();
 
 /** A fresh id: prefix, underscore, ULID in lower-case-safe Crockford base32. `newId("scan")` → `scan_01J…`. */
 export function newId(prefix: string): string {

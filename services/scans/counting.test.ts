@@ -43,13 +43,19 @@ type Scan = Extract<Event, { kind: "scan" }>;
 const code = fc.constantFrom("qpr_a", "qpr_b");
 const scan = fc.record({
   kind: fc.constant("scan" as const),
-  id: fc.integer({ min: 0, max: 40 }).map((n) => `scan_${n}`),
+  id: fc.integer({ min: 0, max: 25 }).map((n) => `scan_${n}`),
   code,
-  device: fc.constantFrom("", "d1", "d2", "d3", "d4"),
+  device: fc.oneof(
+    fc.constant(""),
+    fc.integer({ min: 1, max: 15 }).map((n) => `d${n}`),
+  ),
   at: fc.oneof(
     fc.integer({ min: NOW - 100 * DAY, max: NOW + 600_000 }),
     fc.integer({ min: NOW - 2 * DAY, max: NOW }),
-    fc.integer({ min: 0, max: 100 * 96 }).map((slot) => (Math.floor(NOW / 900_000) - slot) * 900_000),
+    // Around the midnights that begin the last 7 and 30 days, in all zones.
+    fc
+      .tuple(fc.constantFrom(6, 29), fc.integer({ min: -60, max: 60 }), fc.constantFrom(0, 1, 899_999))
+      .map(([days, slots, ms]) => (Math.floor(NOW / DAY) - days) * DAY + slots * 900_000 + ms),
   ),
   country: fc.constantFrom("", "US", "GB", "IN"),
   bot: fc.constantFrom(false, false, true),
@@ -60,7 +66,7 @@ const scan = fc.record({
 });
 const talk = fc.record({
   kind: fc.constant("talk" as const),
-  id: fc.integer({ min: 0, max: 40 }).map((n) => `scan_${n}`),
+  id: fc.integer({ min: 0, max: 25 }).map((n) => `scan_${n}`),
   code,
   messages: fc.integer({ min: 0, max: 9 }),
 });
@@ -302,10 +308,35 @@ describe("the projection of scans", () => {
     await fc.assert(property, { numRuns: 60 });
   });
 
+  it("counts a conversation whose scan was updated and whose counters were not when the process died", async () => {
+    const store = newStore();
+    const scanned = {
+      kind: "scan",
+      id: "scan_1",
+      code: "qpr_a",
+      device: "",
+      at: NOW - DAY,
+      country: "US",
+      bot: false,
+    } as const;
+    const history: Event[][] = [
+      [{ ...scanned, messages: 0, started: false, test: false, purpose: Purpose.MARKETING }],
+      [{ kind: "talk", id: "scan_1", code: "qpr_a", messages: 4 }],
+    ];
+    const entries = history.map((events, index) => toEntry(events, index + 1));
+    await scansProjection.project(entries.slice(0, 1), deps(store));
+    await expect(scansProjection.project(entries.slice(1), deps(breaking(store, 1)))).rejects.toThrow("has died");
+    await scansProjection.project(entries.slice(1), deps(store));
+    await expectAll(store, history, { zone: "UTC", entries });
+  });
+
   it("counts exactly after dying between any two writes of an entry", async () => {
     const property = fc.asyncProperty(
-      fc.array(entry, { minLength: 1, maxLength: 12 }),
-      fc.array(fc.integer({ min: 0, max: 25 }), { minLength: 1, maxLength: 6 }),
+      fc.array(entry, { minLength: 4, maxLength: 16 }),
+      fc.array(fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 25 })), {
+        minLength: 1,
+        maxLength: 6,
+      }),
       async (history, deaths) => {
         const store = newStore();
         const entries = history.map((events, index) => toEntry(events, index + 1));

@@ -62,7 +62,6 @@ function appear(tally: Tally, { id, scope, slot, position }: Scan & { id: string
 
 function move(tally: Tally, device: Moving, { slot, position }: Scan): void {
   const { doc, scope } = device;
-  if (position < doc.position) return; // a repetition of something older: it is in the counters
   if (position === device.stored) {
     if (!device.repeated) countMove(tally, { scope, from: doc.before, to: doc.slot, position });
     device.repeated = true;

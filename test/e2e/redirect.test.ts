@@ -141,7 +141,7 @@ describe("a code that takes nobody on", () => {
   });
 
   it("says so as a page with 404 when nobody knows it", async () => {
-    for (const shortId of ["nobody", "%2e%2e", "%ff", "x".repeat(300)]) {
+    for (const shortId of ["nobody", "a%2Fb", "%ff", "x".repeat(300)]) {
       const answer = await scan(shortId);
       expect([answer.status, answer.headers.get("content-type")]).toEqual([404, "text/html; charset=utf-8"]);
       expect(answer.headers.get("cache-control")).toBe("no-store");
