@@ -1,6 +1,6 @@
 import { getOption } from "@bufbuild/protobuf";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
-import { method as methodRules } from "#gen/waymark/options/v1/options_pb.ts";
+import { Audience, method as methodRules } from "#gen/waymark/options/v1/options_pb.ts";
 import type { Config } from "#runtime/config.ts";
 import { type KeyClass, type RequestContext, SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
@@ -9,30 +9,37 @@ import { as, internalContext, newId } from "#runtime/internal.ts";
 import { type GrpcServer, type GrpcServerOptions, startGrpcServer } from "#runtime/rpc/grpc-server.ts";
 import type { Secrets } from "#runtime/secrets.ts";
 
-/** Serves the hosted services over gRPC when a port is set. Callers are held to the same keys and scopes as in REST. */
+/**
+ * Serves the hosted services over gRPC when a port is set. Callers are held to the same keys and scopes as in REST; what REST
+ * gives to anyone needs a key here, since the limits by address stand at the gateway.
+ */
 export async function serveGrpc(given: {
-  config: Config;
-  hosted: Hosted;
+  config: Pick<Config, "host" | "grpcPort">;
+  hosted: Pick<Hosted, "methods" | "client">;
   secrets: Secrets;
 }): Promise<GrpcServer | undefined> {
   const { config, hosted, secrets } = given;
   if (config.grpcPort === undefined) return undefined;
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
   return startGrpcServer({
-    address: `${config.host}:${config.grpcPort}`,
+    address: `${host}:${config.grpcPort}`,
     methods: hosted.methods,
     key: secrets.key("envelope"),
-    authenticate: authenticator(hosted),
+    authenticate: authenticator(hosted.client),
     complete: (envelope) => ({ ...envelope, now: Date.now, newId }),
   });
 }
 
-function authenticator({ client }: Hosted): GrpcServerOptions["authenticate"] {
+function authenticator(client: Hosted["client"]): GrpcServerOptions["authenticate"] {
   const caller = as(internalContext(SYSTEM_WORKSPACE));
-  return async (key, method): Promise<RequestContext> => {
-    const known = await client(AuthorityService).authenticate({ key }, { ...caller, timeoutMs: 5_000 });
-    const wanted = getOption(method, methodRules).scopes;
-    const isAllowed = known.scopes.includes("admin") || wanted.some((scope) => known.scopes.includes(scope));
-    if (!isAllowed) throw fail("PERMISSION_DENIED", { scope: wanted.join(" or ") });
+  return async (presented, method): Promise<RequestContext> => {
+    const known = await client(AuthorityService).authenticate(presented, { ...caller, timeoutMs: 5_000 });
+    const { scopes, audience } = getOption(method, methodRules);
+    const isAllowed =
+      audience === Audience.ANYONE ||
+      known.scopes.includes("admin") ||
+      scopes.some((one) => known.scopes.includes(one));
+    if (!isAllowed) throw fail("PERMISSION_DENIED", { scope: scopes.join(" or ") || "admin" });
     return {
       principal: {
         workspace: known.workspaceId,
@@ -43,7 +50,7 @@ function authenticator({ client }: Hosted): GrpcServerOptions["authenticate"] {
         test: known.test,
       },
       requestId: newId("req"),
-      ip: "",
+      ip: presented.ip,
       userAgent: "",
       now: Date.now,
       newId,

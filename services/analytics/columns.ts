@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { BIGINT, BOOLEAN, type DuckDBType, type DuckDBValue, INTEGER, UTINYINT, VARCHAR } from "@duckdb/node-api";
-import { type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
+import { BIGINT, BOOLEAN, type DuckDBType, type DuckDBValue, UINTEGER, UTINYINT, VARCHAR } from "@duckdb/node-api";
+import { DeviceType, DeviceTypeSchema, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 
 /** A touch with where it stands on the log. */
 export interface Arrived {
@@ -23,13 +23,27 @@ const text = (name: string, of: (touch: Touch) => string | undefined): Column =>
   of: ({ touch }) => of(touch) || null,
 });
 
-/** The columns of the table `events`. NULL is unknown; times are milliseconds since 1970 in UTC. */
+/** A kind of device that this version does not know is none. */
+function kindOf({ device }: Touch): number {
+  const type = device?.type ?? DeviceType.UNSPECIFIED;
+  return DeviceTypeSchema.value[type] === undefined ? DeviceType.UNSPECIFIED : type;
+}
+
+/** When it was scanned; when it arrived, where it does not say. */
+function scannedAt({ touch, recordedAt }: Arrived): bigint {
+  return BigInt(touch.scannedAt === undefined ? recordedAt : timestampMs(touch.scannedAt));
+}
+
+/**
+ * The columns of the table `events`. NULL is unknown; times are milliseconds since 1970 in UTC. A file with other
+ * columns is made again from the log.
+ */
 export const COLUMNS: readonly Column[] = [
   { name: "workspace", type: VARCHAR, of: ({ touch }) => touch.workspaceId },
   { name: "id", type: VARCHAR, of: ({ touch }) => touch.id },
   { name: "position", type: BIGINT, of: ({ position }) => BigInt(position) },
   { name: "link_id", type: VARCHAR, of: ({ touch }) => touch.codeId },
-  { name: "scanned_at", type: BIGINT, of: ({ touch }) => BigInt(touch.scannedAt ? timestampMs(touch.scannedAt) : 0) },
+  { name: "scanned_at", type: BIGINT, of: scannedAt },
   { name: "recorded_at", type: BIGINT, of: ({ recordedAt }) => BigInt(recordedAt) },
   { name: "human", type: BOOLEAN, of: ({ touch }) => touch.verdict === Verdict.HUMAN },
   { name: "test", type: BOOLEAN, of: ({ touch }) => touch.test },
@@ -40,14 +54,15 @@ export const COLUMNS: readonly Column[] = [
   text("city", (touch) => touch.place?.city),
   text("timezone", (touch) => touch.place?.timezone),
   text("isp", (touch) => touch.place?.isp),
-  { name: "asn", type: INTEGER, of: ({ touch }) => touch.place?.asn || null },
-  { name: "device_type", type: UTINYINT, of: ({ touch }) => touch.device?.type ?? 0 },
+  { name: "asn", type: UINTEGER, of: ({ touch }) => touch.place?.asn || null },
+  { name: "device_type", type: UTINYINT, of: ({ touch }) => kindOf(touch) },
   text("browser", (touch) => touch.device?.browser),
   text("browser_version", (touch) => touch.device?.browserVersion),
   text("platform", (touch) => touch.device?.platform),
   text("platform_version", (touch) => touch.device?.platformVersion),
   text("brand", (touch) => touch.device?.brand),
   text("language", (touch) => touch.device?.language),
+  text("actor", (touch) => touch.device?.actor),
   text("ip", (touch) => touch.ip),
   text("user_agent", (touch) => touch.userAgent),
   text("referrer", (touch) => touch.referrer),
@@ -60,14 +75,28 @@ export const COLUMNS: readonly Column[] = [
   text("reason", (touch) => touch.verdictReason),
 ];
 
-/** Turns touches into DuckDB columns. */
-export function toColumns(events: readonly Arrived[]): { type: DuckDBType; values: DuckDBValue[] }[] {
-  return COLUMNS.map(({ type, of }) => ({ type, values: events.map(of) }));
+/** The types of the columns, in order. */
+export const TYPES: readonly DuckDBType[] = COLUMNS.map(({ type }) => type);
+
+/** Turns touches into the values of each column. */
+export function toColumns(events: readonly Arrived[]): DuckDBValue[][] {
+  return COLUMNS.map(({ of }) => {
+    const values: DuckDBValue[] = [];
+    for (const event of events) values.push(of(event));
+    return values;
+  });
 }
 
-/** Statements that make the tables in a new file; they change nothing in an existing one. */
+/** All columns as DuckDB tells them: to know a file that was made by another version. */
+export const SHAPE: readonly string[] = [
+  ...COLUMNS.map(({ name, type }) => `events.${name} ${type}`),
+  "watermark.position BIGINT",
+  "watermark.complete BOOLEAN",
+];
+
+/** Statements that make the tables in a new file. `complete`: the feed has once had all that was on the log. */
 export const SCHEMA: readonly string[] = [
-  `CREATE TABLE IF NOT EXISTS events (${COLUMNS.map(({ name, type }) => `${name} ${type}`).join(", ")})`,
-  "CREATE TABLE IF NOT EXISTS watermark (position BIGINT)",
-  "INSERT INTO watermark SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM watermark)",
+  `CREATE TABLE events (${COLUMNS.map(({ name, type }) => `${name} ${type}`).join(", ")})`,
+  "CREATE TABLE watermark (position BIGINT, complete BOOLEAN)",
+  "INSERT INTO watermark VALUES (0, false)",
 ];

@@ -1,113 +1,149 @@
-import {
-  type DuckDBConnection,
-  DuckDBDataChunk,
-  DuckDBInstance,
-  type DuckDBType,
-  type DuckDBValue,
-} from "@duckdb/node-api";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type DuckDBConnection, DuckDBDataChunk, type DuckDBType, type DuckDBValue } from "@duckdb/node-api";
+import { deleteFile, type FileOptions, isDamage, isInvalid, type OpenFile, openFile } from "./file.ts";
+import { type Params, type Row, readRows, run } from "./query.ts";
 import { fail } from "./reasons.ts";
+import { openTurns, type Turns } from "./turns.ts";
 
-/** Values of the named parameters of a statement: `$workspace` → `{ workspace }`. */
-export type Params = Readonly<Record<string, DuckDBValue>>;
+/** How to open an engine. */
+export interface DuckOptions extends FileOptions {
+  /** How long a query may run, in milliseconds. Default 10,000. */
+  queryTimeoutMs?: number;
+}
 
-/** A row as DuckDB gives it: BIGINT is bigint, NULL is null. */
-export type Row = Readonly<Record<string, DuckDBValue>>;
+/** Rows of a table, column by column. */
+export interface Columns {
+  types: readonly DuckDBType[];
+  length: number;
+  /** The values of the rows from `begin` to before `end`, a list a column. */
+  slice: (begin: number, end: number) => DuckDBValue[][];
+}
 
-/** How long a query may run, in milliseconds. */
+/** What writes within one transaction. */
+export interface Writer {
+  run: (sql: string, params?: Params) => Promise<void>;
+  append: (table: string, columns: Columns) => Promise<void>;
+}
+
+/** One DuckDB file: one writer, and a few readers that see committed data only. */
+export interface Duck {
+  /** Runs a reading statement; values are always bound. Throws BUSY, QUERY_TIMEOUT, QUERY_TOO_LARGE, NOT_READY. */
+  rows: (sql: string, params?: Params, signal?: AbortSignal) => Promise<Row[]>;
+  /** Writes in one transaction: all or nothing. One at a time. */
+  write: (work: (writer: Writer) => Promise<void>) => Promise<void>;
+  /** Aborts when the file can be used no longer, until `heal` has opened it again. */
+  fault: () => AbortSignal;
+  /** Opens the file again after a fault, empty if it is damaged; without a fault it does nothing. */
+  heal: () => Promise<void>;
+  /** Calls off what is running and closes the file. */
+  close: () => Promise<void>;
+}
+
 const QUERY_TIMEOUT_MS = 10_000;
 
 /** Queries that run at once, and queries that may wait for their turn. */
 const READERS = 2;
 const WAITING = 64;
 
-/** One DuckDB file: one writer connection, and a few readers that see committed data only. */
-export interface Duck {
-  /** Runs a reading statement; values are always bound. Throws BUSY or QUERY_TIMEOUT. */
-  rows: (sql: string, params?: Params) => Promise<Row[]>;
-  /** Runs a writing statement on the writer connection. */
-  write: (sql: string, params?: Params) => Promise<void>;
-  /** Appends columns of equal length to a table of the writer connection. */
-  append: (table: string, columns: readonly { type: DuckDBType; values: readonly DuckDBValue[] }[]) => Promise<void>;
-  close: () => void;
+interface Life extends OpenFile {
+  turns: Turns<DuckDBConnection>;
+  readers: readonly DuckDBConnection[];
+  fault: AbortController;
+  closing: AbortController;
+  isDamaged: boolean;
 }
 
 /** Opens or makes the file. Memory is held to `memoryMb`; what does not fit is spilled beside the file. */
-export async function openDuck(options: { path: string; memoryMb: number }): Promise<Duck> {
-  const instance = await DuckDBInstance.create(options.path, {
-    memory_limit: `${options.memoryMb}MB`,
-    threads: "2",
-    temp_directory: `${options.path}.spill`,
-    allow_community_extensions: "false",
-    autoinstall_known_extensions: "false",
-    enable_external_access: "false",
-  });
-  const writer = await instance.connect();
-  const readers = await Promise.all(Array.from({ length: READERS }, () => instance.connect()));
-  const turns = openTurns(readers);
+export async function openDuck(options: DuckOptions): Promise<Duck> {
+  const { queryTimeoutMs: timeoutMs = QUERY_TIMEOUT_MS } = options;
+  let life: Life | undefined = await begin(options);
+  const alive = (): Life => {
+    if (life === undefined || life.fault.signal.aborted) throw fail("NOT_READY");
+    return life;
+  };
+  const end = async (): Promise<void> => {
+    const last = life;
+    life = undefined;
+    if (last === undefined) return;
+    await shut(last);
+    if (last.isDamaged) deleteFile(options.path);
+  };
   return {
-    rows: (sql, params) => turns.take((reader) => query(reader, { sql, params })),
-    write: async (sql, params) => {
-      await writer.run(sql, params as never);
+    rows: async (sql, params = {}, signal) => {
+      const current = alive();
+      const signals = signal === undefined ? [current.closing.signal] : [current.closing.signal, signal];
+      const read = (reader: DuckDBConnection) => readRows(reader, { sql, params, timeoutMs, signals });
+      return current.turns.take(read, signal).catch((error) => blame(current, error));
     },
-    append: async (table, columns) => append(writer, { table, columns }),
-    close: () => {
-      for (const connection of [...readers, writer]) connection.closeSync();
-      instance.closeSync();
+    write: async (work) => {
+      const current = alive();
+      await transact(current.writer, work).catch((error) => blame(current, error));
     },
+    fault: () => life?.fault.signal ?? AbortSignal.abort(),
+    heal: async () => {
+      if (life !== undefined && !life.fault.signal.aborted) return;
+      await end();
+      life = await begin(options);
+    },
+    close: end,
   };
 }
 
-async function query(reader: DuckDBConnection, statement: { sql: string; params: Params | undefined }): Promise<Row[]> {
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    reader.interrupt();
-  }, QUERY_TIMEOUT_MS);
+async function begin(options: FileOptions): Promise<Life> {
+  const file = await openFile(options);
+  const readers = await Promise.all(Array.from({ length: READERS }, () => file.instance.connect()));
+  const turns = openTurns(readers, WAITING);
+  const [fault, closing] = [new AbortController(), new AbortController()];
+  return { ...file, readers, turns, fault, closing, isDamaged: false };
+}
+
+async function shut({ instance, writer, readers, turns, closing }: Life): Promise<void> {
+  closing.abort(fail("NOT_READY"));
+  await turns.close();
+  for (const connection of [...readers, writer]) connection.closeSync();
+  instance.closeSync();
+}
+
+/** Passes an error on; one that says that the file cannot be used is noted, and the caller may come again. */
+function blame(life: Life, error: unknown): never {
+  if (!isDamage(error) && !isInvalid(error)) throw error;
+  life.isDamaged ||= isDamage(error);
+  life.fault.abort();
+  throw fail("NOT_READY", {}, error);
+}
+
+async function transact(writer: DuckDBConnection, work: (writer: Writer) => Promise<void>): Promise<void> {
+  await run(writer, "BEGIN");
   try {
-    return (await reader.runAndReadAll(statement.sql, statement.params as never)).getRowObjects();
-  } catch (cause) {
-    if (timedOut) throw fail("QUERY_TIMEOUT", {}, cause);
-    throw cause;
+    await work({
+      run: (sql, params) => run(writer, sql, params),
+      append: (table, columns) => append(writer, { table, columns }),
+    });
+    await run(writer, "COMMIT");
+  } catch (error) {
+    await run(writer, "ROLLBACK").catch(() => undefined);
+    throw error;
+  }
+}
+
+/** So many rows are handed over before other work has its turn; DuckDB takes at most 2,048 in a chunk. */
+const CHUNK_ROWS = 1_024;
+
+async function append(writer: DuckDBConnection, rows: { table: string; columns: Columns }): Promise<void> {
+  const { types, length, slice } = rows.columns;
+  const appender = await writer.createAppender(rows.table);
+  try {
+    for (let first = 0; first < length; first += CHUNK_ROWS) {
+      const end = Math.min(first + CHUNK_ROWS, length);
+      const chunk = DuckDBDataChunk.create(types, end - first);
+      chunk.setColumns(slice(first, end));
+      appender.appendDataChunk(chunk);
+      await nextTurn();
+    }
+  } catch (error) {
+    appender.clear(); // nothing of it may be written later, outside this transaction
+    throw error;
   } finally {
-    clearTimeout(timer);
+    appender.closeSync();
   }
-}
-
-/** DuckDB takes at most so many rows in one chunk. */
-const CHUNK_ROWS = 2_048;
-
-async function append(
-  writer: DuckDBConnection,
-  rows: { table: string; columns: readonly { type: DuckDBType; values: readonly DuckDBValue[] }[] },
-): Promise<void> {
-  const { table, columns } = rows;
-  const length = columns[0]?.values.length ?? 0;
-  const appender = await writer.createAppender(table);
-  const types = columns.map(({ type }) => type);
-  for (let begin = 0; begin < length; begin += CHUNK_ROWS) {
-    const end = Math.min(begin + CHUNK_ROWS, length);
-    const chunk = DuckDBDataChunk.create(types, end - begin);
-    chunk.setColumns(columns.map(({ values }) => values.slice(begin, end)));
-    appender.appendDataChunk(chunk);
-  }
-  appender.closeSync();
-}
-
-/** Hands connections out one by one, first come, first served; a bounded number may wait. */
-function openTurns(connections: readonly DuckDBConnection[]) {
-  const free = [...connections];
-  const waiting: ((connection: DuckDBConnection) => void)[] = [];
-  return {
-    async take<T>(use: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-      if (free.length === 0 && waiting.length >= WAITING) throw fail("BUSY");
-      const connection = free.pop() ?? (await new Promise<DuckDBConnection>((resolve) => waiting.push(resolve)));
-      try {
-        return await use(connection);
-      } finally {
-        const next = waiting.shift();
-        if (next === undefined) free.push(connection);
-        else next(connection);
-      }
-    },
-  };
 }

@@ -1,51 +1,73 @@
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { QueryTimeSeriesRequest } from "#gen/waymark/analytics/v1/analytics_pb.ts";
-import type { Duck } from "./duck.ts";
-import { deviceTypeOf, intervals } from "./rules.ts";
-import type { Scope } from "./scope.ts";
+import type { Asking } from "./events.ts";
+import { textOf, timeOf } from "./messages.ts";
+import { count32, deviceTypeOf, intervals } from "./rules.ts";
+import { lastMs } from "./scope.ts";
 
-/** Totals and tops in one pass; among equals the first in order. */
+/** One pass over the events, grouped four ways; `which` tells the way by the columns that are not grouped by. */
 const TOTALS = (where: string) => `
-  WITH matching AS (SELECT country, city, device_type, scanned_at FROM events WHERE ${where}),
-    countries AS (SELECT country, count(*) AS n FROM matching WHERE country IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1),
-    cities AS (SELECT city, count(*) AS n FROM matching WHERE city IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1),
-    kinds AS (SELECT device_type, count(*) AS n FROM matching WHERE device_type > 0 GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1)
-  SELECT count(*) AS events, count(DISTINCT country) AS countries, count(DISTINCT city) AS cities,
-    count(DISTINCT CASE WHEN device_type > 0 THEN device_type END) AS kinds, min(scanned_at) AS first_at,
-    max(scanned_at) AS last_at, (SELECT country FROM countries) AS top_country, (SELECT city FROM cities) AS top_city,
-    (SELECT device_type FROM kinds) AS top_kind FROM matching`;
+  WITH ways AS MATERIALIZED (
+    SELECT grouping_id(country, city, device_type) AS which, country, city, device_type, count(*) AS n,
+      min(scanned_at) AS first_at, max(scanned_at) AS last_at
+    FROM events WHERE ${where} GROUP BY GROUPING SETS ((country), (city), (device_type), ()))
+  SELECT max(n) FILTER (which = 7) AS events,
+    min(first_at) FILTER (which = 7) AS first_at, max(last_at) FILTER (which = 7) AS last_at,
+    count(country) FILTER (which = 3) AS countries,
+    count(city) FILTER (which = 5) AS cities,
+    count(*) FILTER (which = 6 AND device_type > 0) AS kinds,
+    first(country ORDER BY n DESC, country) FILTER (which = 3 AND country IS NOT NULL) AS top_country,
+    first(city ORDER BY n DESC, city) FILTER (which = 5 AND city IS NOT NULL) AS top_city,
+    first(device_type ORDER BY n DESC, device_type) FILTER (which = 6 AND device_type > 0) AS top_kind
+  FROM ways`;
 
-/** Totals and tops of a scope. */
-export async function readMetrics(duck: Duck, scope: Scope) {
-  const [row] = await duck.rows(TOTALS(scope.sql), scope.params);
-  const word = (value: unknown): string | undefined =>
-    value === null || value === undefined ? undefined : String(value);
-  const time = (value: unknown) => (value === null || value === undefined ? undefined : timestampFromMs(Number(value)));
+/** Totals and tops; among equals the first in order. */
+export async function readMetrics({ duck, signal, scope }: Asking) {
+  const [row = {}] = await duck.rows(TOTALS(scope.sql), scope.params, signal);
+  const kind = textOf(row.top_kind);
   return {
-    totalEvents: Number(row?.events ?? 0),
-    totalCountries: Number(row?.countries ?? 0),
-    totalCities: Number(row?.cities ?? 0),
-    totalDeviceTypes: Number(row?.kinds ?? 0),
-    topCountry: word(row?.top_country),
-    topCity: word(row?.top_city),
-    topDeviceType: row?.top_kind === null || row === undefined ? undefined : deviceTypeOf(Number(row.top_kind)),
-    firstAt: time(row?.first_at),
-    lastAt: time(row?.last_at),
+    totalEvents: count32(Number(row.events ?? 0)),
+    totalCountries: count32(Number(row.countries ?? 0)),
+    totalCities: count32(Number(row.cities ?? 0)),
+    totalDeviceTypes: count32(Number(row.kinds ?? 0)),
+    topCountry: textOf(row.top_country),
+    topCity: textOf(row.top_city),
+    topDeviceType: kind === undefined ? undefined : deviceTypeOf(Number(kind)),
+    firstAt: timeOf(row.first_at),
+    lastAt: timeOf(row.last_at),
   };
 }
 
+/** Intervals of one length, one after another. */
+export interface Range {
+  /** Where the first begins, milliseconds since 1970. */
+  start: number;
+  lengthMs: number;
+  count: number;
+}
+
+const DAY_MINUTES = 1_440;
+
+/** The intervals that a request asks for: days when it does not say. Refuses too many. */
+export function rangeOf({
+  startDate,
+  endDate,
+  intervalInMinutes: minutes = DAY_MINUTES,
+}: QueryTimeSeriesRequest): Range {
+  const start = startDate === undefined ? 0 : Number(lastMs(startDate));
+  const end = endDate === undefined ? 0 : Number(lastMs(endDate));
+  return { start, ...intervals({ start, end, minutes }) };
+}
+
 /** Counts in equal intervals; intervals without events are there too. */
-export async function readTimeSeries(duck: Duck, question: { scope: Scope; request: QueryTimeSeriesRequest }) {
-  const { scope, request } = question;
-  const start = request.startDate === undefined ? 0 : timestampMs(request.startDate);
-  const end = request.endDate === undefined ? 0 : timestampMs(request.endDate);
-  const { count, lengthMs } = intervals({ start, end, minutes: request.intervalInMinutes ?? 1_440 });
+export async function readTimeSeries({ duck, signal, scope }: Asking, { start, lengthMs, count }: Range) {
   const params = { ...scope.params, begin: BigInt(start), length: BigInt(lengthMs) };
   const sql = `SELECT (scanned_at - $begin) // $length AS slot, count(*) AS n FROM events WHERE ${scope.sql} GROUP BY 1`;
-  const counts = new Map((await duck.rows(sql, params)).map((row) => [Number(row.slot), Number(row.n)]));
+  const counts = new Map((await duck.rows(sql, params, signal)).map((row) => [Number(row.slot), Number(row.n)]));
   const data = Array.from({ length: count }, (_, slot) => ({
     timestamp: timestampFromMs(start + slot * lengthMs),
-    eventCount: counts.get(slot) ?? 0,
+    eventCount: count32(counts.get(slot) ?? 0),
   }));
-  return { data, totalData: data.reduce((sum, point) => sum + point.eventCount, 0), totalIntervals: count };
+  const total = data.reduce((sum, point) => sum + point.eventCount, 0);
+  return { data, totalData: count32(total), totalIntervals: count };
 }

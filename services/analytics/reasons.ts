@@ -13,5 +13,13 @@ export const fail = failures("analytics.waymark", {
     say: (f) => `${f.field} is not from an earlier page of the same question; begin without it`,
   },
   QUERY_TIMEOUT: { code: Code.DeadlineExceeded, say: () => "the query took too long; narrow the time range" },
+  QUERY_TOO_LARGE: {
+    code: Code.FailedPrecondition,
+    say: () => "the query needs too much memory; narrow the time range",
+  },
   BUSY: { code: Code.Unavailable, say: () => "too many queries are waiting; try again shortly" },
+  NOT_READY: {
+    code: Code.Unavailable,
+    say: () => "the events are being made ready from the log; try again shortly",
+  },
 });

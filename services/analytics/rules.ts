@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { DeviceType, HttpMethod } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { DeviceType as TouchDeviceType } from "#gen/waymark/events/v1/touches_pb.ts";
 import { fail } from "./reasons.ts";
@@ -31,7 +30,7 @@ export function deviceTypeOf(type: number): DeviceType {
 }
 
 /** HTTP methods in the words of this API; undefined for a scan sent through the API. */
-export function methodOf(method: string | null): HttpMethod | undefined {
+export function methodOf(method: string | undefined): HttpMethod | undefined {
   if (method === "GET") return HttpMethod.GET;
   if (method === "POST") return HttpMethod.POST;
   if (method === "HEAD") return HttpMethod.HEAD;
@@ -47,45 +46,12 @@ export function intervals(range: { start: number; end: number; minutes: number }
   return { count, lengthMs };
 }
 
-/** Where a list goes on: the sort keys of the last row, and of which question. */
-export interface Cursor {
-  key: number;
-  id: string;
+/** Page size of a request: the default when it has none, and no more than the most. */
+export function sizeOf(wanted: number | undefined, sizes: { default: number; most: number }): number {
+  return Math.min(wanted ?? sizes.default, sizes.most);
 }
 
-/** An opaque page token that only fits the same question. */
-export function encodeCursor(question: unknown, last: Cursor): string {
-  return Buffer.from(JSON.stringify([fingerprint(question), last.key, last.id])).toString("base64url");
-}
-
-/** The cursor of a token; undefined for the first page. Refuses tokens of other questions and what is no token. */
-export function decodeCursor(question: unknown, token: string): Cursor | undefined {
-  if (token === "") return undefined;
-  try {
-    const [print, key, id] = JSON.parse(Buffer.from(token, "base64url").toString()) as unknown[];
-    if (print === fingerprint(question) && typeof key === "number" && typeof id === "string") return { key, id };
-  } catch {
-    // What is not our JSON is refused below, as a token of another question is.
-  }
-  throw fail("PAGE_TOKEN_INVALID", { field: "page_token" });
-}
-
-function fingerprint(question: unknown): string {
-  const text = JSON.stringify(question, (_key, value) => (typeof value === "bigint" ? String(value) : value));
-  return createHash("sha256").update(text).digest("base64url").slice(0, 12);
-}
-
-/** CSV by RFC 4180; a cell that a spreadsheet would take for a formula is preceded by an apostrophe. */
-export function toCsv(
-  header: readonly string[],
-  rows: readonly (readonly (string | number | null | undefined)[])[],
-): string {
-  return [header, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
-}
-
-function cell(value: string | number | null | undefined): string {
-  if (typeof value === "number") return String(value);
-  const text = value ?? "";
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+/** A count where the API has 32 bits: beyond that it stays at the most. */
+export function count32(count: number): number {
+  return Math.min(count, 2 ** 31 - 1);
 }

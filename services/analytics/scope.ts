@@ -1,7 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Principal } from "#runtime/context.ts";
-import type { Params } from "./duck.ts";
+import type { RequestContext } from "#runtime/context.ts";
+import type { Params } from "./query.ts";
 import { fail } from "./reasons.ts";
 import { deviceOf } from "./rules.ts";
 
@@ -10,6 +9,8 @@ export interface Scope {
   /** Follows WHERE; made of fixed parts, values are bound. */
   sql: string;
   params: Params;
+  /** What was asked for, the same whenever it is asked again: for page tokens. */
+  asked: readonly unknown[];
 }
 
 /** What may narrow a question. */
@@ -20,25 +21,62 @@ export interface Narrowing {
   endDate?: Timestamp | undefined;
 }
 
-/** The human events of the caller's workspace, test events for a development key and real ones for all others. */
-export function scopeOf(principal: Principal, narrow: Narrowing = {}): Scope {
-  const parts = ["workspace = $workspace", "human", "test = $test"];
-  const params: Record<string, string | boolean | bigint> = { workspace: principal.workspace, test: principal.test };
-  const add = (sql: string, name: string, value: string | bigint | undefined): void => {
-    if (value === undefined) return;
-    parts.push(sql);
-    params[name] = value;
-  };
-  const start = milliseconds(narrow.startDate);
-  const end = milliseconds(narrow.endDate);
-  if (start !== undefined && end !== undefined && end < start) throw fail("RANGE_REVERSED", { field: "end_date" });
-  add("link_id = $link", "link", narrow.linkId);
-  add("device_id = $device", "device", narrow.visitorId === undefined ? undefined : deviceOf(narrow.visitorId));
-  add("scanned_at >= $start", "start", start);
-  add("scanned_at <= $end", "end", end);
-  return { sql: parts.join(" AND "), params };
+/** What a development key may look back. */
+const TEST_MS = 30 * 24 * 60 * 60 * 1_000;
+
+/**
+ * The human events of the caller's workspace: for a development key the test events of the last 30 days, for all others
+ * the real ones. A start before those days is moved, not refused.
+ */
+export function scopeOf({ principal, now }: Pick<RequestContext, "principal" | "now">, narrow: Narrowing = {}): Scope {
+  const { workspace, test } = principal;
+  const { linkId, visitorId, startDate, endDate } = narrow;
+  if (startDate !== undefined && endDate !== undefined && isBefore(endDate, startDate))
+    throw fail("RANGE_REVERSED", { field: "end_date" });
+  const start = startDate && firstMs(startDate);
+  const end = endDate && lastMs(endDate);
+  const scope = { sql: "workspace = $workspace AND human AND test = $test", params: { workspace, test } };
+  const parts: [string, string, string | bigint | undefined][] = [
+    ["link_id = $link", "link", linkId],
+    ["device_id = $device", "device", visitorId === undefined ? undefined : deviceOf(visitorId)],
+    ["scanned_at >= $start", "start", start],
+    ["scanned_at <= $end", "end", end],
+    ["scanned_at >= $floor", "floor", test ? BigInt(now() - TEST_MS) : undefined],
+  ];
+  const asked = [workspace, test, linkId, visitorId, start, end];
+  return parts.reduce<Scope>((all, [sql, name, value]) => and(all, { sql, name, value }), { ...scope, asked });
 }
 
-function milliseconds(time: Timestamp | undefined): bigint | undefined {
-  return time === undefined ? undefined : BigInt(timestampMs(time));
+/** The scope as it was when the log had been read up to a position. */
+export function asOf(scope: Scope, position: number): Scope {
+  return and(scope, { sql: "position <= $upTo", name: "upTo", value: BigInt(position) });
+}
+
+/** The scope narrowed by one more condition; by none when the value is undefined. */
+export function and(scope: Scope, part: { sql: string; name: string; value: Params[string] | undefined }): Scope {
+  const { sql, name, value } = part;
+  if (value === undefined) return scope;
+  return { ...scope, sql: `${scope.sql} AND ${sql}`, params: { ...scope.params, [name]: value } };
+}
+
+function isBefore(one: Timestamp, other: Timestamp): boolean {
+  return one.seconds < other.seconds || (one.seconds === other.seconds && one.nanos < other.nanos);
+}
+
+/** The furthest that a time can be from 1970, in milliseconds. */
+const FURTHEST = 8_640_000_000_000_000n;
+
+/** The first whole millisecond that is not before a time. */
+export function firstMs({ seconds, nanos }: Timestamp): bigint {
+  return held(seconds * 1_000n + BigInt(Math.ceil(nanos / 1_000_000)));
+}
+
+/** The last whole millisecond that is not after a time. */
+export function lastMs({ seconds, nanos }: Timestamp): bigint {
+  return held(seconds * 1_000n + BigInt(Math.floor(nanos / 1_000_000)));
+}
+
+function held(ms: bigint): bigint {
+  if (ms > FURTHEST) return FURTHEST;
+  return ms < -FURTHEST ? -FURTHEST : ms;
 }

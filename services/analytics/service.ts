@@ -1,13 +1,18 @@
 import { join } from "node:path";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { publicUrlOf } from "#runtime/config.ts";
-import { defineService } from "#runtime/service.ts";
+import { defineService, type ServiceDeps } from "#runtime/service.ts";
+import { SCHEMA, SHAPE } from "./columns.ts";
 import { type Duck, openDuck } from "./duck.ts";
 import { startFeed } from "./feed.ts";
+import { type Gate, openGate } from "./gate.ts";
 import { analyticsHandlers } from "./handlers.ts";
 
 /** What DuckDB may hold in memory; it spills what is more. */
 const MEMORY_MB = 512;
+
+/** How long a caller waits while the table is made from the log. */
+const PATIENCE_MS = 5_000;
 
 /** The analytics service: columnar events out of the log. */
 export const analytics = defineService({
@@ -15,30 +20,34 @@ export const analytics = defineService({
   collections: [],
   calls: ["access", "codes", "scans"],
   publishes: [],
-  consumes: ["touches.recorded"],
+  consumes: ["touches.marketing"],
   routes: (router, deps) => {
-    const publicUrl = publicUrlOf(deps.config);
-    router.service(AnalyticsService, analyticsHandlers({ deps, publicUrl, duck: () => opened(deps) }));
+    const own = { client: deps.client, engine: engineOf(deps), publicUrl: publicUrlOf(deps.config) };
+    router.service(AnalyticsService, analyticsHandlers(own));
   },
   start: async (deps) => {
-    const duck = await openDuck({ path: join(deps.config.data, "analytics.duckdb"), memoryMb: MEMORY_MB });
-    engines.set(deps, duck);
-    const feed = await startFeed(deps, duck);
+    const path = join(deps.config.data, "analytics.duckdb");
+    const duck = await openDuck({ path, memoryMb: MEMORY_MB, schema: SCHEMA, shape: SHAPE });
+    const gate = engineOf(deps);
+    const feed = startFeed({ log: deps.log, client: deps.client, duck, gate });
     return {
-      gauges: feed.gauges,
+      ...feed,
       stop: async () => {
+        gate.close();
         await feed.stop();
-        duck.close();
+        await duck.close();
       },
     };
   },
 });
 
 /** The engine of each host; handlers are bound before it opens. */
-const engines = new WeakMap<object, Duck>();
+const engines = new WeakMap<ServiceDeps, Gate<Duck>>();
 
-function opened(deps: object): Duck {
-  const duck = engines.get(deps);
-  if (duck === undefined) throw new Error("analytics was asked before it was started");
-  return duck;
+function engineOf(deps: ServiceDeps): Gate<Duck> {
+  const known = engines.get(deps);
+  if (known !== undefined) return known;
+  const gate = openGate<Duck>(PATIENCE_MS);
+  engines.set(deps, gate);
+  return gate;
 }

@@ -59,7 +59,7 @@ function entriesOf(all: Batch[]): LogEntry[] {
     });
     const payload = toBinary(TouchBatchSchema, message);
     const partition = partitionOf(poster);
-    return { position: i * 3 + 1, partition, subject: "touches.recorded", payload, appendedAt: 0 };
+    return { position: i * 3 + 1, partition, subject: "touches.ambassador", payload, appendedAt: 0 };
   });
 }
 

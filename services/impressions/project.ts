@@ -10,7 +10,7 @@ import { totalIdsOf } from "./totals.ts";
 /** Impressions and their totals, from the touches of people at ambassadors' posters. Safe to repeat in any chunks. */
 export const impressionsProjection: Projection = {
   name: "impressions",
-  subjects: ["touches.recorded"],
+  subjects: ["touches.ambassador"],
   project: async (entries, { store }) => {
     for (const [workspace, arrivals] of arrivalsByWorkspace(entries)) {
       const counted = await insertImpressions([...arrivals.values()], store, workspace);

@@ -20,7 +20,7 @@ export const impressions = defineService({
   collections: impressionsModels,
   calls: ["access", "codes", "scans"],
   publishes: ["touches.refused"],
-  consumes: ["touches.recorded"],
+  consumes: ["touches.ambassador"],
   routes: (router, deps) => {
     router.service(ProgramService, programHandlers(deps));
     router.service(AmbassadorService, ambassadorHandlers(deps));

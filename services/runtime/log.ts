@@ -3,7 +3,11 @@ export const PARTITIONS = 16;
 
 /** Subjects of the log. Public: docs/events.md describes each. */
 export type Subject =
-  | "touches.recorded"
+  | "touches.marketing"
+  | "touches.ambassador"
+  | "touches.lost_and_found"
+  | "touches.medical"
+  | "touches.touchpoint"
   | "touches.refused"
   | "conversations.updated"
   | "codes.changed"

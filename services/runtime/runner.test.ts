@@ -42,7 +42,7 @@ function run(projections: readonly Projection[] = [tallyProjection], over: Parti
 }
 
 let batches = 0;
-function append(words: readonly string[], subject: LogEntry["subject"] = "touches.recorded"): Promise<number> {
+function append(words: readonly string[], subject: LogEntry["subject"] = "touches.marketing"): Promise<number> {
   batches += 1;
   return log.append(
     words.map((word) => record(word, { subject })),
@@ -217,7 +217,7 @@ describe("a projection that fails", () => {
     const runner = run();
     await runner.idle();
     expect(await tallies()).toEqual({ ada: 2, bob: 1 });
-    const expected = { projection: "tally", position: 2, subject: "touches.recorded", error: "TypeError" };
+    const expected = { projection: "tally", position: 2, subject: "touches.marketing", error: "TypeError" };
     expect(alarms).toEqual([{ kind: "poison", ...expected, where: expect.stringContaining("counted-words.ts:") }]);
     expect(await poisons(store).get("tally/2")).toMatchObject({ ...expected, at: 1000 });
     expect(JSON.stringify([alarms, await poisons(store).find({})])).not.toContain("ada@");

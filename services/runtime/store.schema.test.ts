@@ -233,6 +233,11 @@ describe("models that cannot be tables", () => {
       { name: "a", fields: { doc: field }, indexes: [{ name: "i", fields: ["doc"] }] },
       "rename the field",
     ],
+    [
+      "a unique index on the id",
+      { name: "a", fields: {}, indexes: [{ name: "i", fields: ["id"], unique: true }] },
+      "leave id out",
+    ],
     ["an index without fields", { name: "a", fields: {}, indexes: [{ name: "i", fields: [] }] }, "has no fields"],
     [
       "two indexes of a name",

@@ -146,6 +146,15 @@ describe("transactions", () => {
   });
 });
 
+describe("a connection", () => {
+  it("has each commit on the disk before it is confirmed", () => {
+    const { db, close } = connect({ path, cacheKib: 1_024 });
+    expect(db.prepare("PRAGMA synchronous").get()).toEqual({ synchronous: 2 });
+    expect(db.prepare("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
+    close();
+  });
+});
+
 describe("reading much", () => {
   it("lets others have their turns", async () => {
     const docs = open().collection(things).of("w");

@@ -26,9 +26,9 @@ export interface SqliteStore extends Store {
 }
 
 /**
- * Opens the embedded store in the calling thread, which does all its work. Reads outside of a batch do not see what it has not
- * committed. One process writes a file; a write is on the disk
- * when it is confirmed. Tables, columns and indexes that the models ask for and the file lacks are added now.
+ * Opens the embedded store in the calling thread, which does all its work. One process writes a file; a write is on the disk
+ * when it is confirmed. Reads outside of a batch do not see what the batch has not committed. Tables, columns and indexes
+ * that the models ask for and the file lacks are added now.
  */
 export function openSqliteStore(options: SqliteOptions): SqliteStore {
   const { path } = options;

@@ -1,3 +1,4 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import { type Attributes, context, propagation, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
@@ -40,8 +41,9 @@ export const backgroundGauge = new Gauge({
   registers: [registry],
 });
 
-/** Begins to collect the process's own metrics. Called once by main. */
+/** Begins to collect the process's own metrics; again changes nothing. */
 export function collectProcessMetrics(): void {
+  if (registry.getSingleMetric("process_cpu_user_seconds_total") !== undefined) return;
   collectDefaultMetrics({ register: registry });
 }
 
@@ -69,6 +71,17 @@ export async function inSpan<T>(
       }
     },
   );
+}
+
+/** What a span says of an RPC. */
+export function rpcAttributes(method: DescMethod): Attributes {
+  return { "rpc.system": "grpc", "rpc.service": method.parent.typeName, "rpc.method": method.name };
+}
+
+/** Runs `work` as a part of the trace that another process began; without one, of none. */
+export function inTraceOf<T>(traceparent: string | undefined, work: () => T): T {
+  if (traceparent === undefined) return work();
+  return context.with(propagation.extract(context.active(), { traceparent }), work);
 }
 
 /** The W3C traceparent of the active span; empty when nothing is traced. */

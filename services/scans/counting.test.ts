@@ -14,8 +14,8 @@ import { openSqliteStore } from "#runtime/store.sqlite.ts";
 import type { Store } from "#runtime/store.ts";
 import { readAnalytics } from "./analytics-reader.ts";
 import { readBooks } from "./ledger.ts";
+import { scansModels } from "./model.ts";
 import { scansProjection } from "./project.ts";
-import { scanModels } from "./service.ts";
 import { countScans } from "./totals.ts";
 
 const WORKSPACE = "ws";
@@ -106,7 +106,7 @@ function toEntry(events: readonly Event[], position: number): LogEntry {
       }),
     );
   const batch = create(TouchBatchSchema, { touches, recordedAt: timestampFromMs(NOW - (position % 3) * 3_600_000) });
-  return { ...common, subject: "touches.recorded", payload: toBinary(TouchBatchSchema, batch) };
+  return { ...common, subject: "touches.marketing", payload: toBinary(TouchBatchSchema, batch) };
 }
 
 /** What a person with a pencil would find: the first scan of each id, with its conversation at the end. */
@@ -134,7 +134,7 @@ afterEach(async () => {
 });
 
 function newStore(): Store {
-  const store = openSqliteStore({ path: ":memory:", models: scanModels });
+  const store = openSqliteStore({ path: ":memory:", models: scansModels });
   stores.push(store);
   return store;
 }
@@ -327,6 +327,26 @@ describe("the projection of scans", () => {
     await scansProjection.project(entries.slice(0, 1), deps(store));
     await expect(scansProjection.project(entries.slice(1), deps(breaking(store, 1)))).rejects.toThrow("has died");
     await scansProjection.project(entries.slice(1), deps(store));
+    await expectAll(store, history, { zone: "UTC", entries });
+  });
+
+  it("keeps a device where its last scan was when an earlier one comes late", async () => {
+    const store = newStore();
+    const midnight = Math.floor(NOW / DAY - 6) * DAY;
+    const scan = {
+      kind: "scan",
+      code: "qpr_a",
+      device: "d1",
+      country: "US",
+      bot: false,
+      messages: 0,
+      started: false,
+    } as const;
+    const history: Event[][] = [midnight, midnight - 1].map((at, index) => [
+      { ...scan, id: `scan_${index}`, at, test: false, purpose: Purpose.MARKETING },
+    ]);
+    const entries = history.map((events, index) => toEntry(events, index + 1));
+    for (const one of entries) await scansProjection.project([one], deps(store));
     await expectAll(store, history, { zone: "UTC", entries });
   });
 

@@ -1,13 +1,13 @@
-import { toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Privacy } from "#gen/waymark/access/v1/authority_pb.ts";
-import { Purpose, TouchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
+import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import { contextOf, type RequestContext } from "#runtime/context.ts";
 import { partitionOf } from "#runtime/log.ts";
+import type { TouchPurpose } from "#runtime/touches.ts";
 import type { IdLookup, KnownIds } from "./known-ids.ts";
 import { noSuchCode, type Refusal } from "./reasons.ts";
 import type { Recorder } from "./recorder.ts";
-import type { Books, EncodedTouch } from "./records.ts";
+import { type Books, type Outgoing, weightOf } from "./records.ts";
 import { wallOf } from "./scope.ts";
 import type { PrivacySettings } from "./settings.ts";
 import type { CodeNames, FoundCodes, TakenCode, Targets } from "./targets.ts";
@@ -50,11 +50,11 @@ export function openIntake(parts: IntakeParts): Intake {
     const codes = await targets.find(namesOf(items), handler);
     const known = await knownIds.lookUp(workspace, idsOf(items));
     const sorted = sort(items, { lens: parts.lens, context, privacy, codes, known });
-    for (const [wall, ids] of sorted.given) knownIds.note(workspace, wall, ids);
+    knownIds.note(workspace, sorted.given);
     try {
       written.note(workspace, await recorder.put({ books, ...sorted }));
     } catch (error) {
-      for (const ids of sorted.given.values()) knownIds.drop(workspace, ids);
+      knownIds.drop(workspace, sorted.given.keys());
       throw error;
     }
     const accepted = sorted.touches.length + sorted.duplicate;
@@ -73,14 +73,14 @@ interface Known {
 
 /** Items, each where it belongs. */
 interface Sorted {
-  touches: EncodedTouch[];
+  touches: Outgoing[];
   /** How many were refused, by reason. */
   rejected: Record<string, number>;
   refusals: Taken["rejected"];
   duplicate: number;
   ids: string[];
-  /** Ids that the client gave, by wall. */
-  given: Map<string, string[]>;
+  /** Ids that the client gave, and the walls of their touches. */
+  given: Map<string, string>;
 }
 
 function sort(items: readonly Item[], known: Known): Sorted {
@@ -109,17 +109,16 @@ function take(
   sorted.ids.push(id);
   if (arrival.id !== "") {
     const wall = wallOf({ purpose: arrival.purpose, test });
-    if (known.isTaken(id, wall)) {
+    if (known.isTaken(id, wall) || sorted.given.has(id)) {
       sorted.duplicate += 1;
       return;
     }
-    const given = sorted.given.get(wall);
-    if (given === undefined) sorted.given.set(wall, [id]);
-    else given.push(id);
+    sorted.given.set(id, wall);
   }
-  const { partition, codeId } = code;
   const touch = touchOf(arrival, { id, workspace, test, now: context.now(), privacy, ...code }, lens);
-  sorted.touches.push({ partition, codeId, bytes: toBinary(TouchSchema, touch) });
+  // Its fault would have been found before: see faultOfArrival.
+  const purpose = arrival.purpose as TouchPurpose;
+  sorted.touches.push({ touch, purpose, partition: code.partition, weight: weightOf(touch) });
 }
 
 /** The code of an arrival. Marketing codes are looked up; of the others the caller has made sure. */

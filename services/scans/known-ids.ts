@@ -11,10 +11,10 @@ export interface IdLookup {
 /** Ids of touches that are on their way into the documents, and those that are there. */
 export interface KnownIds {
   lookUp: (workspace: string, ids: readonly string[]) => Promise<IdLookup>;
-  /** Notes ids that are being appended. */
-  note: (workspace: string, wall: string, ids: readonly string[]) => void;
+  /** Notes ids that are being appended, with the walls of their touches. */
+  note: (workspace: string, given: ReadonlyMap<string, string>) => void;
   /** Takes that back: the append has failed. */
-  drop: (workspace: string, ids: readonly string[]) => void;
+  drop: (workspace: string, ids: Iterable<string>) => void;
 }
 
 /**
@@ -33,8 +33,8 @@ export function openKnownIds({ store }: { store: Store }): KnownIds {
         isTaken: (id, wall) => stored.has(id) || (onTheWay.get(`${workspace}/${id}`) ?? wall) !== wall,
       };
     },
-    note: (workspace, wall, ids) => {
-      for (const id of ids) onTheWay.set(`${workspace}/${id}`, wall);
+    note: (workspace, given) => {
+      for (const [id, wall] of given) onTheWay.set(`${workspace}/${id}`, wall);
     },
     drop: (workspace, ids) => {
       for (const id of ids) onTheWay.delete(`${workspace}/${id}`);

@@ -2,6 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
+import { holdsTouches } from "#runtime/touches.ts";
 import { type LedgerDoc, ledgerModel } from "./model.ts";
 import { scansProjection } from "./project.ts";
 import { bookOf, HOUR_MS } from "./scope.ts";
@@ -79,7 +80,7 @@ interface Open {
 }
 
 function addEntry(hours: Map<number, Books>, entry: LogEntry, open: Open): void {
-  if (entry.subject === "touches.recorded") addPending(hours, entry, open);
+  if (holdsTouches(entry.subject)) addPending(hours, entry, open);
   if (entry.subject === "touches.refused") addRefused(hours, entry, open);
 }
 

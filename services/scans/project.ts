@@ -5,6 +5,7 @@ import { ConversationUpdatedSchema, TouchBatchSchema } from "#gen/waymark/events
 import type { LogEntry } from "#runtime/log.ts";
 import type { Projection } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
+import { holdsTouches, TOUCH_SUBJECTS } from "#runtime/touches.ts";
 import { moveDevices } from "./project-devices.ts";
 import { continueTalks, type TalkUpdate } from "./project-talks.ts";
 import { type Arrived, recordTouches } from "./project-touches.ts";
@@ -17,7 +18,7 @@ import { type Arrival, book, newTally, type Tally, wordOf, writeTally } from "./
  */
 export const scansProjection: Projection = {
   name: "scans",
-  subjects: ["touches.recorded", "touches.refused", "conversations.updated"],
+  subjects: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated"],
   project: async (entries, { store }) => {
     for (const [workspace, step] of stepsOf(entries)) await apply(step, store, workspace);
   },
@@ -66,7 +67,7 @@ function stepsOf(entries: readonly LogEntry[]): Map<string, Step> {
     return step;
   };
   for (const entry of entries) {
-    if (entry.subject === "touches.recorded") readTouches(entry, stepOf);
+    if (holdsTouches(entry.subject)) readTouches(entry, stepOf);
     else if (entry.subject === "touches.refused") readRefused(entry, stepOf);
     else if (entry.subject === "conversations.updated") readTalk(entry, stepOf);
   }

@@ -1,12 +1,12 @@
 import { isSpanContextValid, trace } from "@opentelemetry/api";
 import { fail } from "#runtime/failure.ts";
 import type { Log } from "#runtime/log.ts";
-import { type Books, type EncodedTouch, packTouches, Tallies } from "./records.ts";
+import { type Books, type Outgoing, packTouches, Tallies } from "./records.ts";
 
 /** What one request brings. */
 export interface Parcel {
   books: Books;
-  touches: readonly EncodedTouch[];
+  touches: readonly Outgoing[];
   /** Items that were refused, by reason. */
   rejected: Readonly<Record<string, number>>;
   /** Items whose touch is known already. */
@@ -25,7 +25,6 @@ const LIMITS: RecorderLimits = { touches: 50_000, bytes: 64 * 1024 * 1024 };
 export interface RecorderDeps {
   log: Pick<Log, "append">;
   newId: (prefix: string) => string;
-  now: () => number;
   limits?: RecorderLimits;
 }
 
@@ -76,7 +75,7 @@ export class Recorder {
   put(parcel: Parcel): Promise<number> {
     const { books, touches } = parcel;
     if (!this.hasRoom(touches.length)) return Promise.reject(this.shed(books, itemsOf(parcel)));
-    const sizeBytes = touches.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const sizeBytes = touches.reduce((sum, { weight }) => sum + weight, 0);
     this.#touches += touches.length;
     this.#bytes += sizeBytes;
     if (this.#waiting.length === 0) setImmediate(() => this.#append());
@@ -101,11 +100,11 @@ export class Recorder {
   }
 
   async #write(group: readonly Waiting[], owed: Tallies): Promise<void> {
-    const { log, newId, now } = this.#deps;
+    const { log, newId } = this.#deps;
     const refused = new Tallies();
     refused.addAll(owed);
     for (const { parcel } of group) if (hasRefused(parcel)) refused.add(parcel.books, parcel);
-    const stamp = { recordedAt: now(), traceparent: traceparent() };
+    const stamp = { recordedAt: group.at(-1)?.parcel.books.arrivedAt ?? 0, traceparent: traceparent() };
     try {
       const records = [...packTouches(touchesOf(group), stamp), ...refused.records()];
       const position = await log.append(records, newId("batch"));
@@ -125,7 +124,7 @@ export class Recorder {
   }
 }
 
-function* touchesOf(group: readonly Waiting[]): Iterable<EncodedTouch> {
+function* touchesOf(group: readonly Waiting[]): Iterable<Outgoing> {
   for (const { parcel } of group) yield* parcel.touches;
 }
 

@@ -1,21 +1,27 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
-import { TouchBatchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
-import type { LogRecord } from "#runtime/log.ts";
+import { type Touch, TouchBatchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
+import { type LogRecord, PARTITIONS } from "#runtime/log.ts";
+import { subjectOf, type TouchPurpose } from "#runtime/touches.ts";
 import { HOUR_MS } from "./scope.ts";
 
-/** A record ends here, well below the megabyte that a message of JetStream may have. */
+/** A record ends here, well below the megabyte that a message of JetStream may have even if all of its text is not Latin. */
 const RECORD_TOUCHES = 500;
-const RECORD_BYTES = 512 * 1024;
+const RECORD_WEIGHT = 256 * 1024;
 
-/** A touch, encoded. */
-export interface EncodedTouch {
+/** A touch on its way to the log. */
+export interface Outgoing {
+  touch: Touch;
+  purpose: TouchPurpose;
   partition: number;
-  /** The code, which is the key of its record. */
-  codeId: string;
-  bytes: Uint8Array;
+  /** About how many bytes it has. */
+  weight: number;
+}
+
+/** About how many bytes a touch has, without encoding it. */
+export function weightOf({ userAgent, metadata }: Touch): number {
+  return 400 + userAgent.length + (metadata === undefined ? 0 : JSON.stringify(metadata).length);
 }
 
 /** Whose books something is in, and when it arrived. */
@@ -69,51 +75,45 @@ export class Tallies {
   }
 }
 
-/** A record that is being filled. */
-interface Filling {
-  codeId: string;
-  writer: BinaryWriter;
-  touches: number;
-  bytes: number;
-}
-
 /** What all records of one append say. */
 export interface Stamp {
   recordedAt: number;
   traceparent: string;
 }
 
-/** Packs touches into records: those of one partition together, in their order, as a TouchBatch each. */
-export function packTouches(touches: Iterable<EncodedTouch>, stamp: Stamp): LogRecord[] {
+/** A record that is being filled. */
+interface Filling {
+  purpose: TouchPurpose;
+  touches: Touch[];
+  weight: number;
+}
+
+/** Packs touches into records: those of one partition and purpose together, in their order, as a TouchBatch each. */
+export function packTouches(outgoing: Iterable<Outgoing>, stamp: Stamp): LogRecord[] {
   const records: LogRecord[] = [];
   const filling = new Map<number, Filling>();
-  const close = ({ codeId, writer }: Filling) =>
-    records.push({ subject: "touches.recorded", key: codeId, payload: finish(writer, stamp) });
-  for (const { partition, codeId, bytes } of touches) {
-    let record = filling.get(partition);
-    if (record !== undefined && isFull(record, bytes.length)) {
-      close(record);
+  for (const { touch, purpose, partition, weight } of outgoing) {
+    const shelf = purpose * PARTITIONS + partition;
+    let record = filling.get(shelf);
+    if (record !== undefined && (record.touches.length === RECORD_TOUCHES || record.weight + weight > RECORD_WEIGHT)) {
+      records.push(recordOf(record, stamp));
       record = undefined;
     }
     if (record === undefined) {
-      record = { codeId, writer: new BinaryWriter(), touches: 0, bytes: 0 };
-      filling.set(partition, record);
+      record = { purpose, touches: [], weight: 0 };
+      filling.set(shelf, record);
     }
-    record.writer.tag(TouchBatchSchema.field.touches.number, WireType.LengthDelimited).bytes(bytes);
-    record.touches += 1;
-    record.bytes += bytes.length;
+    record.touches.push(touch);
+    record.weight += weight;
   }
-  for (const record of filling.values()) close(record);
+  for (const record of filling.values()) records.push(recordOf(record, stamp));
   return records;
 }
 
-function isFull({ touches, bytes }: Filling, more: number): boolean {
-  return touches >= RECORD_TOUCHES || bytes + more > RECORD_BYTES;
-}
-
-function finish(writer: BinaryWriter, { recordedAt, traceparent }: Stamp): Uint8Array {
-  const { recordedAt: at, traceparent: trace } = TouchBatchSchema.field;
-  writer.tag(at.number, WireType.LengthDelimited).bytes(toBinary(TimestampSchema, timestampFromMs(recordedAt)));
-  if (traceparent !== "") writer.tag(trace.number, WireType.LengthDelimited).string(traceparent);
-  return writer.finish();
+/** Encodes the touches of a record together: it costs half of one by one. */
+function recordOf({ purpose, touches }: Filling, { recordedAt, traceparent }: Stamp): LogRecord {
+  const [first] = touches as [Touch];
+  const batch = create(TouchBatchSchema, { recordedAt: timestampFromMs(recordedAt), traceparent });
+  batch.touches = touches;
+  return { subject: subjectOf[purpose], key: first.codeId, payload: toBinary(TouchBatchSchema, batch) };
 }

@@ -2,9 +2,9 @@ import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { LedgerService } from "#gen/waymark/scans/v1/ledger_pb.ts";
 import { RegistryService } from "#gen/waymark/scans/v1/registry_pb.ts";
 import { ScanService } from "#gen/waymark/scans/v1/scans_pb.ts";
-import type { Doc, Model } from "#runtime/model.ts";
 import { bundledPlaces, openPlaces } from "#runtime/place/places.ts";
 import { type Background, defineService, type ServiceDeps } from "#runtime/service.ts";
+import { TOUCH_SUBJECTS } from "#runtime/touches.ts";
 import { openUserAgents } from "./device.ts";
 import { scanHandlers } from "./handlers.ts";
 import { openIdentities } from "./identity.ts";
@@ -12,7 +12,7 @@ import { openIntake } from "./intake.ts";
 import { intakeHandlers } from "./intake-handlers.ts";
 import { openKnownIds } from "./known-ids.ts";
 import { ledgerHandlers } from "./ledger-handlers.ts";
-import { countryModel, dayModel, deviceModel, ledgerModel, totalModel, touchModel } from "./model.ts";
+import { scansModels } from "./model.ts";
 import { followNews } from "./news.ts";
 import { scansProjection } from "./project.ts";
 import { Recorder } from "./recorder.ts";
@@ -21,23 +21,13 @@ import { openPrivacySettings } from "./settings.ts";
 import { openTargets } from "./targets.ts";
 import { openWritten } from "./written.ts";
 
-/** Everything that the service stores. */
-export const scanModels = [
-  touchModel,
-  deviceModel,
-  dayModel,
-  countryModel,
-  totalModel,
-  ledgerModel,
-] as readonly Model<Doc>[];
-
 /** The way in for touches of every purpose; scans of marketing codes and their numbers; the ledger. */
 export const scans = defineService({
   name: "scans",
-  collections: scanModels,
+  collections: scansModels,
   calls: ["access", "codes"],
-  publishes: ["touches.recorded", "touches.refused", "conversations.updated"],
-  consumes: ["touches.recorded", "touches.refused", "conversations.updated", "codes.changed", "workspaces.changed"],
+  publishes: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated"],
+  consumes: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated", "codes.changed", "workspaces.changed"],
   projections: [scansProjection],
   routes: (router, deps) => {
     const parts = partsOf(deps);

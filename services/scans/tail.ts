@@ -4,6 +4,7 @@ import { type Timestamp, TimestampSchema, timestampMs } from "@bufbuild/protobuf
 import { ConversationUpdatedSchema, TouchBatchSchema, TouchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { Log, LogEntry } from "#runtime/log.ts";
 import type { Store } from "#runtime/store.ts";
+import { holdsTouches } from "#runtime/touches.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import { scansProjection } from "./project.ts";
 import { docOf } from "./project-touches.ts";
@@ -52,7 +53,7 @@ function continued(
   { subject, payload, position }: LogEntry,
   { workspace, id }: { workspace: string; id: string },
 ): TouchDoc | undefined {
-  if (subject === "touches.recorded" && doc === undefined) {
+  if (holdsTouches(subject) && doc === undefined) {
     const found = peekBatch(payload).touches.find((touch) => touch.id === id && touch.workspaceId === workspace);
     return found && docOf(fromBinary(TouchSchema, found.bytes), position);
   }

@@ -42,11 +42,11 @@ export function reasonOf({ method, headers }: Signals, actor: Actor): VerdictRea
   return actor.reason;
 }
 
-/** The word of the user agent that a match is in: "bot" in "compatible; Googlebot/2.1" → "Googlebot". */
+/** The word of the user agent that a match is in: "bot" in "compatible; Googlebot/2.1" → "Googlebot", without a version. */
 function wordAround(userAgent: string, match: string): string {
   const at = match === "" ? -1 : userAgent.indexOf(match);
   if (at < 0) return "";
   const before = /[\w-]*$/.exec(userAgent.slice(0, at))?.[0] ?? "";
   const after = /^[\w-]*/.exec(userAgent.slice(at + match.length))?.[0] ?? "";
-  return `${before}${match}${after}`.slice(0, 64);
+  return `${before}${match}${after}`.replace(/[/\s(].*$/, "").slice(0, 64);
 }

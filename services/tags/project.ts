@@ -17,7 +17,7 @@ const PURPOSES: readonly Purpose[] = [Purpose.LOST_AND_FOUND, Purpose.MEDICAL];
  */
 export const tagsProjection: Projection = {
   name: "tags",
-  subjects: ["touches.recorded"],
+  subjects: ["touches.lost_and_found", "touches.medical"],
   project: async (entries, { store, now }) => {
     for (const [workspace, scans] of scansByWorkspace(entries)) await apply(scans, { store, workspace, now: now() });
   },

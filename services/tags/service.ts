@@ -18,7 +18,7 @@ export const tags = defineService({
   collections: tagsModels,
   calls: ["access", "scans"],
   publishes: ["tags.deleted"],
-  consumes: ["touches.recorded"],
+  consumes: ["touches.lost_and_found", "touches.medical"],
   projections: [tagsProjection],
   routes: (router, deps) => {
     const shared = share(deps);

@@ -54,7 +54,7 @@ function entriesOf(all: Given[][]): LogEntry[] {
       })),
     });
     const payload = toBinary(TouchBatchSchema, batch);
-    return { position: i * 3 + 1, partition: 0, subject: "touches.recorded", payload, appendedAt: 0 };
+    return { position: i * 3 + 1, partition: 0, subject: "touches.touchpoint", payload, appendedAt: 0 };
   });
 }
 

@@ -9,7 +9,7 @@ import { type CountDoc, countModel, type VisitDoc, type VisitorDoc, visitModel, 
 /** Visits, users of touchpoints and counts, from the touches of people at touchpoints. Safe to repeat in any chunks. */
 export const touchpointsProjection: Projection = {
   name: "touchpoints",
-  subjects: ["touches.recorded"],
+  subjects: ["touches.touchpoint"],
   project: async (entries, { store }) => {
     for (const [workspace, visits] of visitsByWorkspace(entries)) await apply(visits, store, workspace);
   },

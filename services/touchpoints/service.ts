@@ -10,7 +10,7 @@ export const touchpoints = defineService({
   collections: touchpointsModels,
   calls: ["access", "scans"],
   publishes: ["touches.refused"],
-  consumes: ["touches.recorded"],
+  consumes: ["touches.touchpoint"],
   routes: (router, deps) => router.service(TouchpointService, touchpointHandlers(deps)),
   projections: [touchpointsProjection],
 });

@@ -58,7 +58,7 @@ export function scanText(number: number, load: Load): string {
 /** `POST /v1/scans` in batches. */
 export async function batches(
   measured: Measured,
-  given: { scans: number; size: number; connections: number; first: number } & Load,
+  given: { name: string; scans: number; size: number; connections: number; first: number } & Load,
 ): Promise<Finding> {
   const { scans, size, connections, first } = given;
   const requests = Array.from({ length: scans / size }, (_, batch) => {
@@ -75,7 +75,7 @@ export async function batches(
   const accepted = bodies.reduce((sum, body) => sum + (JSON.parse(body.toString()).accepted as number), 0);
   for (const wire of wires) wire.close();
   return {
-    name: `Intake in batches of ${size}`,
+    name: `Intake in batches of ${size}, ${given.name}`,
     parameters: { scans, connections, codes: given.codes.length, devices: given.devices },
     figures: {
       "acknowledged per second": Math.round(accepted / seconds),

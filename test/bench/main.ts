@@ -15,6 +15,7 @@ const HELP = `npm run bench [-- SCENARIO …]
 Without a scenario: all. Raw figures go to standard output as Markdown. A run whose ledger does not balance is void.
 `;
 
+const MINUTE_MS = 60_000;
 const MONTH_MS = 29 * 86_400_000;
 
 const scenarios: Record<string, () => Promise<Finding[]>> = {
@@ -29,29 +30,30 @@ const scenarios: Record<string, () => Promise<Finding[]>> = {
     return [{ name: "Start on an empty folder", parameters: { demo: "on" }, figures }];
   },
   batches: () =>
+    withCodes(16, async (measured, codes) => {
+      const load = { size: 500, connections: 8, codes, devices: 50_000 };
+      return [
+        await batches(measured, { ...load, name: "warm-up", scans: 50_000, first: 0, spreadMs: MINUTE_MS }),
+        await batches(measured, { ...load, name: "live", scans: 300_000, first: 50_000, spreadMs: MINUTE_MS }),
+        await batches(measured, {
+          ...load,
+          name: "backfill of 29 days",
+          scans: 300_000,
+          first: 350_000,
+          spreadMs: MONTH_MS,
+        }),
+      ];
+    }),
+  singles: () =>
     withCodes(16, async (measured, codes) => [
-      await batches(measured, {
-        scans: 100_000,
-        size: 500,
-        connections: 8,
+      await singles(measured, {
+        scans: 60_000,
+        connections: 64,
         first: 0,
         codes,
         devices: 50_000,
-        spreadMs: MONTH_MS,
+        spreadMs: MINUTE_MS,
       }),
-      await batches(measured, {
-        scans: 400_000,
-        size: 500,
-        connections: 8,
-        first: 100_000,
-        codes,
-        devices: 50_000,
-        spreadMs: MONTH_MS,
-      }),
-    ]),
-  singles: () =>
-    withCodes(16, async (measured, codes) => [
-      await singles(measured, { scans: 60_000, connections: 64, first: 0, codes, devices: 50_000, spreadMs: MONTH_MS }),
     ]),
   redirects: () =>
     withCodes(1, async (measured, codes) => [
@@ -62,7 +64,16 @@ const scenarios: Record<string, () => Promise<Finding[]>> = {
     withCodes(1, async (measured, codes) => {
       const code = codes[0] as string;
       const scans = 1_000_000;
-      const load = { scans, size: 500, connections: 8, first: 0, codes, devices: 200_000, spreadMs: MONTH_MS };
+      const load = {
+        name: "loading for reads",
+        scans,
+        size: 500,
+        connections: 8,
+        first: 0,
+        codes,
+        devices: 200_000,
+        spreadMs: MONTH_MS,
+      };
       return [await batches(measured, load), ...(await reads(measured, { code, scans, times: 300 }))];
     }),
 };

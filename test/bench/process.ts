@@ -25,20 +25,24 @@ export async function startMeasured(env: Record<string, string> = {}): Promise<M
   const port = await freePort();
   const folder = env.WAYMARK_DATA ?? mkdtempSync(join(tmpdir(), "waymark-bench-"));
   const begun = performance.now();
-  const child = spawn(process.execPath, [join(import.meta.dirname, "../../services/main.ts"), "all"], {
-    env: {
-      ...process.env,
-      PORT: String(port),
-      WAYMARK_HOST: "127.0.0.1",
-      WAYMARK_DATA: folder,
-      WAYMARK_ADMIN_KEY: KEY,
-      WAYMARK_DEMO: "off",
-      WAYMARK_RATE_LIMITS: "off",
-      WAYMARK_LOG_LEVEL: "error",
-      ...env,
+  const child = spawn(
+    process.execPath,
+    [...(process.env.WAYMARK_BENCH_NODE?.split(" ") ?? []), join(import.meta.dirname, "../../services/main.ts"), "all"],
+    {
+      env: {
+        ...process.env,
+        PORT: String(port),
+        WAYMARK_HOST: "127.0.0.1",
+        WAYMARK_DATA: folder,
+        WAYMARK_ADMIN_KEY: KEY,
+        WAYMARK_DEMO: "off",
+        WAYMARK_RATE_LIMITS: "off",
+        WAYMARK_LOG_LEVEL: "error",
+        ...env,
+      },
+      stdio: ["ignore", "ignore", "inherit"],
     },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  );
   const call = caller(`http://127.0.0.1:${port}`);
   await until(async () => (await call("GET", "/readyz").catch(() => undefined))?.status === 200, child);
   return {

@@ -37,16 +37,16 @@ export function reading({ log }: Access): void {
 
   it("reads the subjects asked for, together in order", async () => {
     const subjects = [
-      "touches.recorded",
+      "touches.marketing",
       "codes.changed",
-      "touches.recorded",
+      "touches.marketing",
       "keys.changed",
       "codes.changed",
     ] as const;
     for (const [index, subject] of subjects.entries())
       await log().append([record(`${index}`, { subject })], `${index}`);
     expect((await readAll(log(), { subjects: ["codes.changed"] })).map(textOf)).toEqual(["1", "4"]);
-    const two = await readAll(log(), { subjects: ["codes.changed", "touches.recorded"], chunk: 2 });
+    const two = await readAll(log(), { subjects: ["codes.changed", "touches.marketing"], chunk: 2 });
     expect(two.map(textOf)).toEqual(["0", "1", "2", "4"]);
     expect(await readAll(log(), { subjects: ["workspaces.changed"] })).toEqual([]);
     expect(await readAll(log(), { subjects: [] })).toEqual([]);
@@ -54,7 +54,7 @@ export function reading({ log }: Access): void {
 
   it("reads the partitions asked for, alone and with subjects", async () => {
     const records = Array.from({ length: 64 }, (_, index) =>
-      record(`${index}`, { key: `code_${index}`, subject: index % 2 ? "codes.changed" : "touches.recorded" }),
+      record(`${index}`, { key: `code_${index}`, subject: index % 2 ? "codes.changed" : "touches.marketing" }),
     );
     await log().append(records, "a");
     const partitions = [partitionOf("code_1"), partitionOf("code_2")];

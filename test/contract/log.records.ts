@@ -8,7 +8,7 @@ export interface Access {
 
 /** A record whose payload says who it is. */
 export function record(text: string, over: Partial<LogRecord> = {}): LogRecord {
-  return { subject: "touches.recorded", key: "code_1", payload: Buffer.from(text), ...over };
+  return { subject: "touches.marketing", key: "code_1", payload: Buffer.from(text), ...over };
 }
 
 /** Text of a record made by `record`. */

@@ -105,6 +105,11 @@ export function findContract({ store, fresh }: Bench): void {
         { where: { kind: { in: ["émail", "plate", "cup"] } }, sort: [["at", -1]], limit: 3, skip: 1 },
         "ecb",
       ],
+      [
+        "a page of it from one value",
+        { where: { kind: { in: ["plate", "cup"] } }, sort: [["at", 1]], limit: 2, skip: 1 },
+        "ab",
+      ],
       ["a range, by its field", { where: { kind: "cup", at: { gte: 10 } }, sort: [["at", -1]] }, "eba"],
       ["a filter without index, by a field with one", { where: { note: { exists: true } }, sort: [["at", 1]] }, "cef"],
     ])("finds %s", async (_case, query, expected) => {

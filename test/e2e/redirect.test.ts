@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startWaymark, type Waymark } from "../support/waymark.ts";
 import { makeCode } from "./campaign.ts";
 import { eventually } from "./eventually.ts";
+import { PHONE } from "./phones.ts";
 
 let waymark: Waymark;
 let key: string;
@@ -12,8 +13,6 @@ beforeAll(async () => {
 });
 afterAll(() => waymark?.stop());
 
-const PHONE =
-  "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
 const scan = (shortId: string, headers: Record<string, string> = {}, method = "GET") =>
   waymark.call(method, `/s/${shortId}`, { headers: { "user-agent": PHONE, ...headers } });
 const codeTo = (destination: string | undefined, more: object = {}) => makeCode(waymark, key, { destination, ...more });

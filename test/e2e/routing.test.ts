@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startWaymark, type Waymark } from "../support/waymark.ts";
 import { makeCode } from "./campaign.ts";
 import { eventually } from "./eventually.ts";
+import { DESKTOP, PHONE } from "./phones.ts";
 
 let waymark: Waymark;
 let key: string;
@@ -12,10 +13,6 @@ beforeAll(async () => {
 });
 afterAll(() => waymark?.stop());
 
-const PHONE =
-  "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
-const DESKTOP =
-  "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36";
 const ELSE = "https://example.com/else";
 const RULE = "https://example.com/rule";
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startWaymark, type Waymark } from "../support/waymark.ts";
 import { CONCIERGE, makeCode, sendScans } from "./campaign.ts";
 import { eventually } from "./eventually.ts";
+import { PHONE } from "./phones.ts";
 
 let waymark: Waymark;
 let key: string;
@@ -180,8 +181,6 @@ it("shows a scan without further ado a moment after it was taken", async () => {
 });
 
 describe("what a scan is told by", () => {
-  const iphone =
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
   const scanned = async (scan: Record<string, unknown>, code: Record<string, unknown> = {}) => {
     const made = await makeCode(waymark, key, code);
     await sendScans(waymark, key, [{ qpr_code_id: made.id, ...scan }]);
@@ -190,8 +189,8 @@ describe("what a scan is told by", () => {
   };
 
   it("finds the device from the user agent, unless it is given", async () => {
-    expect((await scanned({ user_agent: iphone })).device).toBe("mobile");
-    expect((await scanned({ user_agent: iphone, device: "tablet" })).device).toBe("tablet");
+    expect((await scanned({ user_agent: PHONE })).device).toBe("mobile");
+    expect((await scanned({ user_agent: PHONE, device: "tablet" })).device).toBe("tablet");
     expect((await scanned({})).device).toBe("unknown");
   });
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type ObjectChanged, ObjectChangedSchema } from "#gen/waymark/events/v1/touches_pb.ts";
+import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { readConfig } from "#runtime/config.ts";
 import type { Principal } from "#runtime/context.ts";
 import { type Hosted, hostServices } from "#runtime/host.ts";
@@ -10,7 +11,9 @@ import { as, newId } from "#runtime/internal.ts";
 import { openSqliteLog } from "#runtime/log.sqlite.ts";
 import type { Log, Subject } from "#runtime/log.ts";
 import { openLogger } from "#runtime/logger.ts";
+import type { Doc } from "#runtime/model.ts";
 import { openSecrets } from "#runtime/secrets.ts";
+import { defineService } from "#runtime/service.ts";
 import { openSqliteStore } from "#runtime/store.sqlite.ts";
 import type { Collection, Store } from "#runtime/store.ts";
 import { access } from "../../services/access/service.ts";
@@ -42,6 +45,17 @@ export function newFolder(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** What codes ask the scans service: how often each was scanned. */
+const nothingScanned = defineService({
+  name: "nothing-scanned",
+  collections: [],
+  calls: [],
+  publishes: [],
+  consumes: [],
+  routes: (router) =>
+    router.service(IntakeService, { countScans: ({ codeIds }) => ({ totals: codeIds.map(() => 0n) }) }),
+});
+
 /** Opens it in a folder, which may hold what an earlier one has left. `life` ends it after so many writes. */
 export async function openAccessGround(
   folder: string,
@@ -65,7 +79,7 @@ export async function openAccessGround(
     await opened.close();
     await log.close();
   };
-  const hosted = await hostServices([access, codes], ground).catch(async (error: unknown) => {
+  const hosted = await hostServices([access, codes, nothingScanned], ground).catch(async (error: unknown) => {
     await close();
     throw error;
   });
@@ -119,12 +133,13 @@ function live(life: Life): void {
 const WRITES = ["insert", "update", "bulk", "delete"];
 
 function mortalStore(store: Store, life: Life): Store {
-  const dying = (collection: Collection<{ id: string }>) =>
+  const dying = (collection: Collection<Doc>) =>
     new Proxy(collection, {
-      get: (target, name: keyof typeof target) => {
-        const method = target[name] as (...args: unknown[]) => unknown;
-        return (...args: unknown[]) => {
-          if (WRITES.includes(name)) live(life);
+      get: (target, name: string) => {
+        const method = target[name as keyof typeof target] as (...args: unknown[]) => unknown;
+        if (!WRITES.includes(name)) return method;
+        return async (...args: unknown[]) => {
+          live(life);
           return method.apply(target, args);
         };
       },

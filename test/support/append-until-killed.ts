@@ -10,7 +10,7 @@ writeSync(1, "ready\n");
 async function appendForEver(lane: number): Promise<never> {
   for (let turn = 0; ; turn += 1) {
     const ids = [`${prefix}.${lane}.${turn}.a`, `${prefix}.${lane}.${turn}.b`];
-    const records = ids.map((id) => ({ subject: "touches.recorded" as const, key: id, payload: Buffer.from(id) }));
+    const records = ids.map((id) => ({ subject: "touches.marketing" as const, key: id, payload: Buffer.from(id) }));
     await log.append(records, `${prefix}.${lane}.${turn}`);
     writeSync(1, `${ids.join("\n")}\n`);
   }

@@ -21,7 +21,7 @@ export const TALLY_WORKSPACE = "tallies";
 /** Counts each payload as a word, by the rules for projections: a count does nothing for a position it has seen. */
 export const tallyProjection: Projection = {
   name: "tally",
-  subjects: ["touches.recorded"],
+  subjects: ["touches.marketing"],
   project: async (entries, { store }) => {
     const tallies = store.collection(tallyModel).of(TALLY_WORKSPACE);
     for (const { payload, position } of entries) {

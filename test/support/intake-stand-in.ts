@@ -5,6 +5,7 @@ import { IntakeService, type TouchInput } from "#gen/waymark/scans/v1/intake_pb.
 import { contextOf, type RequestContext } from "#runtime/context.ts";
 import { partitionOf } from "#runtime/log.ts";
 import { defineService } from "#runtime/service.ts";
+import { subjectOf, TOUCH_SUBJECTS, type TouchPurpose } from "#runtime/touches.ts";
 
 /**
  * Stands for the scans service where only its promise matters: accepted touches are durable on the real log, one entry a
@@ -14,7 +15,7 @@ export const intakeStandIn = defineService({
   name: "intake-stand-in",
   collections: [],
   calls: [],
-  publishes: ["touches.recorded"],
+  publishes: TOUCH_SUBJECTS,
   consumes: [],
   routes: (router, { log }) =>
     router.service(IntakeService, {
@@ -24,10 +25,11 @@ export const intakeStandIn = defineService({
           id.startsWith("bad") ? [{ index, code: "INVALID_FIELD", message: "id is bad" }] : [],
         );
         const touches = inputs.filter(({ id }) => !id.startsWith("bad")).map((input) => toTouch(input, context));
-        const byCode = Map.groupBy(touches, ({ codeId }) => codeId);
-        const records = [...byCode].map(([key, list]) => {
+        const byCode = Map.groupBy(touches, ({ purpose, codeId }) => `${purpose}/${codeId}`);
+        const records = [...byCode.values()].map((list) => {
+          const { purpose, codeId: key } = list[0] as Touch;
           const batch = create(TouchBatchSchema, { touches: list, recordedAt: timestampFromMs(context.now()) });
-          return { subject: "touches.recorded" as const, key, payload: toBinary(TouchBatchSchema, batch) };
+          return { subject: subjectOf[purpose as TouchPurpose], key, payload: toBinary(TouchBatchSchema, batch) };
         });
         records.sort((a, b) => partitionOf(a.key) - partitionOf(b.key));
         if (records.length > 0) await log.append(records, context.newId("batch"));

@@ -20,6 +20,7 @@ import { runProjections } from "#runtime/runner.ts";
 import { openSecrets } from "#runtime/secrets.ts";
 import { defineService, type ServiceDefinition } from "#runtime/service.ts";
 import { openSqliteStore, type SqliteStore } from "#runtime/store.sqlite.ts";
+import { subjectOf, TOUCH_SUBJECTS, type TouchPurpose } from "#runtime/touches.ts";
 import type { TagDoc } from "../../services/tags/model.ts";
 
 /** What the services around were told. */
@@ -115,7 +116,7 @@ function surroundings(around: Around): ServiceDefinition {
     name: "surroundings",
     collections: [],
     calls: [],
-    publishes: ["touches.recorded"],
+    publishes: TOUCH_SUBJECTS,
     consumes: [],
     routes: (router) => {
       router.service(IntakeService, {
@@ -160,8 +161,13 @@ export async function record(log: Log, { touches, ids, workspace, test, at }: Re
     place: touch.place ?? { country: "US", region: "OR", city: "Portland" },
     test,
   }));
-  const payload = toBinary(TouchBatchSchema, create(TouchBatchSchema, { touches: recorded }));
-  return log.append([{ subject: "touches.recorded", key: touches[0]?.codeId ?? "", payload }], newId("batch"));
+  const byPurpose = Map.groupBy(recorded, ({ purpose }) => purpose as TouchPurpose);
+  const records = [...byPurpose].map(([purpose, list]) => ({
+    subject: subjectOf[purpose],
+    key: list[0]?.codeId ?? "",
+    payload: toBinary(TouchBatchSchema, create(TouchBatchSchema, { touches: list })),
+  }));
+  return log.append(records, newId("batch"));
 }
 
 /** A tag as stored. */

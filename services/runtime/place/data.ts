@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { BlockFile } from "./blocks.ts";
 
 /** A value of a database. Numbers of 64 and 128 bits are bigints. */
@@ -37,6 +38,9 @@ const UNSIGNED: ReadonlyMap<number, number> = new Map([
 const MAX_SIZE = 1 << 20;
 const MAX_DEPTH = 16;
 
+/** Texts behind pointers that are remembered. */
+const MAX_TEXTS = 5_000;
+
 interface Read {
   value: MmdbValue;
   /** Where the next value begins. */
@@ -52,12 +56,18 @@ interface Head {
 
 /** Opens a data section that begins at `base`; pointers in it count from there. */
 export function openData(file: BlockFile, base: number): DataReader {
+  // Names of fields, countries and regions stand once in the file and are pointed at from everywhere.
+  const texts = new LRUCache<number, string>({ max: MAX_TEXTS });
   const read = (position: number, depth: number): Read => {
     if (depth > MAX_DEPTH) throw new Error("the place database is damaged: values nested too deep");
     const head = headAt(file, position);
     if (head.type === POINTER) {
       const { target, next } = pointerAt(file, head);
-      return { value: read(base + target, depth + 1).value, next };
+      const known = texts.get(target);
+      if (known !== undefined) return { value: known, next };
+      const { value } = read(base + target, depth + 1);
+      if (typeof value === "string") texts.set(target, value);
+      return { value, next };
     }
     if (head.type === MAP) return readMap(head, (at) => read(at, depth + 1));
     if (head.type === ARRAY) return readArray(head, (at) => read(at, depth + 1));

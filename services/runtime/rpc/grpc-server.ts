@@ -1,7 +1,7 @@
 import { type DescMethod, type DescMethodUnary, fromBinary, getOption, toBinary } from "@bufbuild/protobuf";
-import { createContextValues, type UnaryRequest } from "@connectrpc/connect";
+import { Code, ConnectError, createContextValues, type UnaryRequest } from "@connectrpc/connect";
 import {
-  type Metadata,
+  Metadata,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
@@ -13,9 +13,11 @@ import { HealthImplementation } from "grpc-health-check";
 import { Audience, method as methodRules } from "#gen/waymark/options/v1/options_pb.ts";
 import { type RequestContext, requestContextKey } from "../context.ts";
 import { fail } from "../failure.ts";
+import { inTraceOf } from "../telemetry.ts";
 import { withDeadline } from "./deadline.ts";
-import { unseal } from "./envelope.ts";
+import { type Envelope, unseal } from "./envelope.ts";
 import { ENVELOPE_KEY } from "./grpc-client.ts";
+import { headersOf, metadataOf } from "./metadata.ts";
 import type { BoundMethod } from "./methods.ts";
 import { toStatus } from "./status.ts";
 
@@ -27,9 +29,9 @@ export interface GrpcServerOptions {
   /** Key of the signed envelopes between Waymark's processes. */
   key: Buffer;
   /** Resolves a caller that sent a key instead of an envelope, and checks it against the method's scopes. */
-  authenticate: (key: string, method: DescMethodUnary) => Promise<RequestContext>;
+  authenticate: (presented: { key: string; ip: string }, method: DescMethodUnary) => Promise<RequestContext>;
   /** Completes a request context from an envelope. */
-  complete: (envelope: Pick<RequestContext, "principal" | "requestId" | "ip" | "userAgent">) => RequestContext;
+  complete: (envelope: Envelope) => RequestContext;
   maxConnectionAgeMs?: number;
 }
 
@@ -89,62 +91,83 @@ function definitionOf(method: DescMethodUnary): ServiceDefinition[string] {
 }
 
 function handlerOf(bound: BoundMethod, options: GrpcServerOptions) {
-  return (call: ServerUnaryCall<unknown, unknown>, reply: sendUnaryData<unknown>): void => {
+  return (call: Call, reply: sendUnaryData<unknown>): void => {
     const controller = new AbortController();
     call.on("cancelled", () => controller.abort());
-    answer(bound, { call, options, signal: controller.signal }).then(
+    const [trace] = call.metadata.get("traceparent");
+    inTraceOf(trace?.toString(), () => answer(bound, { call, options, signal: controller.signal })).then(
       (message) => reply(null, message),
       (error) => reply(toStatus(error) as never, null),
     );
   };
 }
 
+type Call = ServerUnaryCall<unknown, unknown>;
+
 async function answer(
   bound: BoundMethod,
-  on: { call: ServerUnaryCall<unknown, unknown>; options: GrpcServerOptions; signal: AbortSignal },
+  on: { call: Call; options: GrpcServerOptions; signal: AbortSignal },
 ): Promise<unknown> {
-  const context = await callerOf(on.call.metadata, { method: bound.method, options: on.options });
-  const contextValues = createContextValues().set(requestContextKey, context);
-  const deadline = on.call.getDeadline();
-  const timeoutMs = Math.max(1, Number(deadline) - Date.now());
+  const { call } = on;
+  const context = await callerOf(call, { method: bound.method, options: on.options });
   const run = async (signal: AbortSignal): Promise<unknown> => {
-    const request: UnaryRequest = {
-      stream: false,
-      service: bound.method.parent,
-      method: bound.method,
-      requestMethod: "POST",
-      url: on.call.getPath(),
-      signal,
-      header: new Headers(),
-      contextValues,
-      message: on.call.request as never,
-    };
-    return (await bound.call(request)).message;
+    const reply = await bound.call(requestOf(bound.method, { call, context, signal }));
+    const headers = metadataOf(reply.header, new Metadata());
+    if (headers !== undefined) call.sendMetadata(headers);
+    return reply.message;
   };
-  if (!Number.isFinite(timeoutMs)) return run(on.signal);
-  return withDeadline(run, { signal: on.signal, timeoutMs: Math.min(timeoutMs, 2 ** 31 - 1) });
+  const timeoutMs = Number(call.getDeadline()) - Date.now();
+  return Number.isFinite(timeoutMs) ? withDeadline(run, { signal: on.signal, timeoutMs }) : run(on.signal);
+}
+
+function requestOf(
+  method: DescMethodUnary,
+  { call, context, signal }: { call: Call; context: RequestContext; signal: AbortSignal },
+): UnaryRequest {
+  return {
+    stream: false,
+    service: method.parent,
+    method,
+    requestMethod: "POST",
+    url: call.getPath(),
+    signal,
+    header: headersOf(call.metadata),
+    contextValues: createContextValues().set(requestContextKey, context),
+    message: call.request as never,
+  };
 }
 
 async function callerOf(
-  metadata: Metadata,
-  on: { method: DescMethodUnary; options: GrpcServerOptions },
+  call: Call,
+  { method, options }: { method: DescMethodUnary; options: GrpcServerOptions },
 ): Promise<RequestContext> {
-  const { key, authenticate, complete } = on.options;
-  const [envelope] = metadata.get(ENVELOPE_KEY);
+  const [envelope] = call.metadata.get(ENVELOPE_KEY);
   if (envelope !== undefined) {
-    const caller = unseal(String(envelope), { key, now: Date.now() });
+    const caller = unseal(String(envelope), { key: options.key, now: Date.now() });
     if (caller === undefined) throw fail("UNAUTHENTICATED");
-    return complete(caller);
+    return options.complete(caller);
   }
-  if (getOption(on.method, methodRules).audience === Audience.INTERNAL) throw fail("UNAUTHENTICATED");
-  return authenticate(keyOf(metadata), on.method);
+  const key = keyOf(call.metadata);
+  if (key === undefined) throw fail("UNAUTHENTICATED");
+  // As at the gateway: to a stranger, what is internal does not exist.
+  if (getOption(method, methodRules).audience === Audience.INTERNAL) throw notServed(method);
+  return options.authenticate({ key, ip: addressOf(call.getPeer()) }, method);
 }
 
-function keyOf(metadata: Metadata): string {
-  const bearer = /^Bearer (.+)$/i.exec(String(metadata.get("authorization")[0] ?? ""))?.[1];
-  const key = bearer ?? metadata.get("x-api-key")[0];
-  if (key === undefined) throw fail("UNAUTHENTICATED");
-  return String(key);
+function notServed({ parent, name }: DescMethodUnary): ConnectError {
+  return new ConnectError(`${parent.typeName}/${name} is not served here`, Code.Unimplemented);
+}
+
+/** The key of a call, from any of the three names that REST knows. */
+function keyOf(metadata: Metadata): string | undefined {
+  const first = (name: string) => metadata.get(name)[0]?.toString();
+  const bearer = /^Bearer +(\S+) *$/i.exec(first("authorization") ?? "")?.[1];
+  return bearer ?? first("x-api-key") ?? first("x-distinct-api-key");
+}
+
+/** "10.0.0.7:54321" → "10.0.0.7", "[::1]:54321" and "::1:54321" → "::1". */
+function addressOf(peer: string): string {
+  return peer.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 async function close(server: Server, how: { setServing: (serving: boolean) => void; limitMs: number }): Promise<void> {

@@ -1,9 +1,7 @@
 import { create, type DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type Transport, type UnaryRequest } from "@connectrpc/connect";
-import { withDeadline } from "./deadline.ts";
+import { NEVER, withDeadline } from "./deadline.ts";
 import type { BoundMethod } from "./methods.ts";
-
-const NEVER = new AbortController().signal;
 
 /**
  * A Connect transport to handlers of the same process: the message is handed over as it is, without encoding, and the
@@ -33,7 +31,7 @@ export function createInProcessTransport(methods: ReadonlyMap<DescMethod, BoundM
       const reply = timeoutMs === undefined ? run(signal ?? NEVER) : withDeadline(run, { signal, timeoutMs });
       return (await reply) as never;
     },
-    stream(method) {
+    async stream(method) {
       throw new ConnectError(
         `${method.parent.typeName}/${method.name}: streams are not served here`,
         Code.Unimplemented,

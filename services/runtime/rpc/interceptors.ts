@@ -3,26 +3,23 @@ import { SpanKind } from "@opentelemetry/api";
 import { contextOf, requestContextKey } from "../context.ts";
 import { fail } from "../failure.ts";
 import type { Logger } from "../logger.ts";
-import { inSpan, rpcDuration } from "../telemetry.ts";
+import { inSpan, rpcAttributes, rpcDuration } from "../telemetry.ts";
+import { untilAborted } from "./deadline.ts";
 import { validate } from "./validate.ts";
 
 /** Names of the server's interceptors, outermost first. A test holds the order; style.md §3 says why. */
-export const ORDER = ["trace", "log", "errors", "principal", "validate"] as const;
+export const ORDER = ["trace", "log", "errors", "deadline", "principal", "validate"] as const;
 
 type Named = Readonly<Record<(typeof ORDER)[number], Interceptor>>;
 
 /** The interceptors around every handler. Trace and log see refused calls too; validation tells nothing to a stranger. */
 export function serverInterceptors(log: Logger): readonly Interceptor[] {
-  const named: Named = { trace, log: logging(log), errors: errors(log), principal, validate: validation };
+  const named: Named = { trace, log: logging(log), errors: errors(log), deadline, principal, validate: validation };
   return ORDER.map((name) => named[name]);
 }
 
 const trace: Interceptor = (next) => (request) => {
-  const attributes = {
-    "rpc.system": "grpc",
-    "rpc.service": request.service.typeName,
-    "rpc.method": request.method.name,
-  };
+  const attributes = rpcAttributes(request.method);
   return inSpan({ name: "rpc.server", kind: SpanKind.SERVER, attributes }, () => next(request));
 };
 
@@ -51,9 +48,8 @@ function errors(log: Logger): Interceptor {
       return await next(request);
     } catch (error) {
       if (error instanceof ConnectError) throw error;
+      if (error instanceof Error && error.name === "TimeoutError") throw fail("DEADLINE", {}, error);
       const requestId = request.contextValues.get(requestContextKey)?.requestId ?? "-";
-      if (error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError"))
-        throw fail("DEADLINE");
       log.error(
         { rpc: `${request.service.typeName}/${request.method.name}`, requestId, stack: stackOf(error) },
         "failed",
@@ -66,6 +62,9 @@ function errors(log: Logger): Interceptor {
 function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : "not an Error";
 }
+
+/** Ends the call when its signal aborts, so that trace and log see the end of a handler that does not listen. */
+const deadline: Interceptor = (next) => (request) => untilAborted(request.signal, () => next(request));
 
 const principal: Interceptor = (next) => (request) => {
   contextOf({ values: request.contextValues });

@@ -2,20 +2,24 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
-import { BadRequestSchema, ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
+import { type BadRequest, BadRequestSchema, ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
+import { fail } from "../failure.ts";
 
 const DETAILS = "grpc-status-details-bin";
 
-/** A refusal as gRPC sends it: code, sentence, and the details as google.rpc.Status. */
+/** The most field violations that go into a status: it travels as a header, which HTTP/2 peers limit to some kilobytes. */
+const MOST_VIOLATIONS = 20;
+
+/** A refusal as gRPC sends it: code, sentence, and the details as google.rpc.Status. What is no refusal is INTERNAL. */
 export function toStatus(
   error: unknown,
 ): Partial<StatusObject> & { code: number; details: string; metadata: Metadata } {
-  const refusal = ConnectError.from(error);
+  const refusal = error instanceof ConnectError ? error : fail("INTERNAL", { requestId: "-" }, error);
   const metadata = new Metadata();
   const details: Any[] = [
     ...refusal.findDetails(ErrorInfoSchema).map((detail) => anyPack(ErrorInfoSchema, detail)),
-    ...refusal.findDetails(BadRequestSchema).map((detail) => anyPack(BadRequestSchema, detail)),
+    ...refusal.findDetails(BadRequestSchema).map((detail) => anyPack(BadRequestSchema, shortened(detail))),
   ];
   if (details.length > 0) {
     const status = create(StatusSchema, { code: refusal.code, message: refusal.rawMessage, details });
@@ -24,14 +28,40 @@ export function toStatus(
   return { code: refusal.code as number, details: refusal.rawMessage, metadata };
 }
 
+function shortened({ fieldViolations }: BadRequest): BadRequest {
+  return create(BadRequestSchema, { fieldViolations: fieldViolations.slice(0, MOST_VIOLATIONS) });
+}
+
+/** Sentences for what the channel itself says: its own name addresses of this installation, which no caller must see. */
+const UNSAID: Partial<Record<Code, string>> = {
+  [Code.Unavailable]: "a part of Waymark does not answer; try again shortly",
+  [Code.Canceled]: "the call was cancelled",
+  [Code.Unimplemented]: "this is not served here",
+};
+
 /** The refusal that a gRPC status stands for, with its details. */
 export function fromStatus(error: ServiceError): ConnectError {
   const code = error.code in Code ? (error.code as number as Code) : Code.Unknown;
+  const details = detailsOf(error);
+  if (details.length === 0) return said(code, error);
   const refusal = new ConnectError(error.details, code, undefined, undefined, error);
-  const [packed] = error.metadata?.get(DETAILS) ?? [];
-  if (packed === undefined) return refusal;
-  for (const any of fromBinary(StatusSchema, Buffer.from(packed)).details) {
-    refusal.details.push({ type: any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1), value: any.value });
-  }
+  for (const { typeUrl, value } of details)
+    refusal.details.push({ type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1), value });
   return refusal;
+}
+
+function said(code: Code, cause: ServiceError): ConnectError {
+  if (code === Code.DeadlineExceeded) return fail("DEADLINE", {}, cause);
+  return new ConnectError(UNSAID[code] ?? "a part of Waymark failed", code, undefined, undefined, cause);
+}
+
+/** The packed details; none when they are not what we send, for this runs where nobody could catch an error. */
+function detailsOf({ metadata }: ServiceError): Any[] {
+  const [packed] = metadata?.get(DETAILS) ?? [];
+  if (packed === undefined) return [];
+  try {
+    return fromBinary(StatusSchema, Buffer.from(packed as Buffer)).details;
+  } catch {
+    return [];
+  }
 }

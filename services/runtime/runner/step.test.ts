@@ -7,7 +7,7 @@ function entriesOf(count: number, sizeBytes: number): LogEntry[] {
   return Array.from({ length: count }, (_, index) => ({
     position: index + 1,
     partition: 0,
-    subject: "touches.recorded",
+    subject: "touches.marketing",
     payload,
     appendedAt: 0,
   }));
@@ -16,7 +16,7 @@ function entriesOf(count: number, sizeBytes: number): LogEntry[] {
 describe("the pace of a projection", () => {
   it.each([
     ["few small ones whole", entriesOf(10, 100), 10],
-    ["no more than 64", entriesOf(100, 100), 64],
+    ["no more than 512", entriesOf(600, 100), 512],
     ["large ones by bytes", entriesOf(10, 50_000), 2],
     ["one that is larger than all", entriesOf(3, 5_000_000), 1],
   ])("takes %s", (_case, entries, count) => {

@@ -2,9 +2,9 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { LogEntry } from "../log.ts";
 
 /** Entries of a step at most. */
-export const STEP_ENTRIES = 64;
+export const STEP_ENTRIES = 512;
 
-const TARGET_MS = 25;
+const TARGET_MS = 80;
 const LEAST_BYTES = 16 * 1024;
 const MOST_BYTES = 4 * 1024 * 1024;
 
@@ -17,7 +17,7 @@ export interface Pace {
 }
 
 /**
- * A pace that aims at steps of some 25 ms: a step holds the thread of the store's writes, and the writes of requests are to
+ * A pace that aims at steps of some 80 ms: a step holds the thread of the store's writes, and the writes of requests are to
  * get in between. Starts with about a thousand touches a step.
  */
 export function paceOf({ single }: { single: boolean }): Pace {

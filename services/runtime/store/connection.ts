@@ -28,9 +28,9 @@ export function connect(options: ConnectionOptions): Connection {
   const db = new DatabaseSync(path, { readOnly, timeout: lockTimeoutMs, enableForeignKeyConstraints: false });
   try {
     if (readOnly) db.exec("PRAGMA query_only = ON");
-    else db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
+    else db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 134217728");
     db.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY`);
-    db.exec(`PRAGMA secure_delete = ${secureDelete ? "ON" : "OFF"}; PRAGMA wal_autocheckpoint = 8000`);
+    db.exec(`PRAGMA secure_delete = ${secureDelete ? "ON" : "OFF"}; PRAGMA wal_autocheckpoint = 32000`);
   } catch (error) {
     db.close();
     throw error;

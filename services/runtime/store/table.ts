@@ -65,7 +65,10 @@ function checkModel(model: Model<Doc>): void {
 
 function checkIndexed(model: Model<Doc>, index: Index, field: string): void {
   const where = `${model.name}: the index ${index.name}`;
-  if (field === "id" || field === "version") return;
+  if (field === "id" || field === "version") {
+    if (index.unique === true) throw new Error(`${where} is unique with ${field}; leave ${field} out or unique off`);
+    return;
+  }
   const kind = model.fields[field]?.kind;
   if (kind === undefined) throw new Error(`${where} names ${field}, which is not in the model`);
   if (kind === "object" || kind === "list") throw new Error(`${where} names ${field}, which is ${kind}`);

@@ -37,7 +37,17 @@ export function takeTurns({ db, prepare }: Connection): Turns {
   let working: Promise<void> | undefined;
   let closed = false;
 
-  const begin = () => prepare("BEGIN IMMEDIATE").run();
+  let isFull = true;
+
+  /**
+   * A write of a request is on the disk before it is confirmed. The step of a projection need not be: after a power cut the
+   * file is as it was at an earlier step, watermark included, and the log, which is on the disk, is read again from there.
+   */
+  const begin = (sync: "FULL" | "NORMAL") => {
+    if (isFull !== (sync === "FULL")) db.exec(`PRAGMA synchronous = ${sync}`);
+    isFull = sync === "FULL";
+    prepare("BEGIN IMMEDIATE").run();
+  };
   const commit = () => prepare("COMMIT").run();
   const rollback = () => {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -47,7 +57,7 @@ export function takeTurns({ db, prepare }: Connection): Turns {
   function commitGroup(jobs: readonly Job[]): void {
     const settled: (() => void)[] = [];
     try {
-      begin();
+      begin("FULL");
       for (const { run, resolve, reject } of jobs) {
         try {
           const value = run();
@@ -70,7 +80,7 @@ export function takeTurns({ db, prepare }: Connection): Turns {
   async function commitBatch({ run, resolve, reject }: Job): Promise<void> {
     const batch: Batch = {};
     try {
-      begin();
+      begin("NORMAL");
       open = batch;
       const value = await batches.run(batch, run as () => Promise<unknown>);
       if (batch.failure !== undefined) throw batch.failure;

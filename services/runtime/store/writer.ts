@@ -109,7 +109,6 @@ function conflictOf({ connection, table, workspace }: Source, fields: Fields, se
   for (const index of table.model.indexes) {
     if (index.unique !== true) continue;
     const values = index.fields.map((field) => columnValue(fields[field]));
-    if (values.includes(null)) continue;
     const condition = index.fields.map((field) => `${table.sql.get(field)} = ?`).join(" AND ");
     const sql = `SELECT 1 FROM ${table.name} WHERE ws = ? AND ${condition} AND id <> ?`;
     if (connection.prepare(sql).get(workspace, ...values, self) !== undefined) return index.name;

@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/analytics/v1/analytics.proto.
  */
 export const file_waymark_analytics_v1_analytics: GenFile = /*@__PURE__*/
-  fileDesc("CiR3YXltYXJrL2FuYWx5dGljcy92MS9hbmFseXRpY3MucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIvoFCgZEZXZpY2USCgoCaWQYASABKAkSFAoHY291bnRyeRgCIAEoCUgAiAEBEhMKBnJlZ2lvbhgDIAEoCUgBiAEBEhIKBXN0YXRlGAQgASgJSAKIAQESEQoEY2l0eRgFIAEoCUgDiAEBEhUKCHRpbWV6b25lGAYgASgJSASIAQESEAoDaXNwGAcgASgJSAWIAQESEAoDYXNuGAggASgDSAaIAQESFwoKaXBfYWRkcmVzcxgJIAEoCUgHiAEBEhcKCnVzZXJfYWdlbnQYCiABKAlICIgBARIZCgxicm93c2VyX25hbWUYCyABKAlICYgBARIcCg9icm93c2VyX3ZlcnNpb24YDCABKAlICogBARIdChBicm93c2VyX2xhbmd1YWdlGA0gASgJSAuIAQESGgoNcGxhdGZvcm1fbmFtZRgOIAEoCUgMiAEBEh0KEHBsYXRmb3JtX3ZlcnNpb24YDyABKAlIDYgBARI1CgtkZXZpY2VfdHlwZRgQIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGUSNwoMZGV2aWNlX2FjdG9yGBEgASgOMiEud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQWN0b3ISGQoMZGV2aWNlX2JyYW5kGBIgASgJSA6IAQESMAoMbGFzdF91c2VkX2F0GBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIKCghfY291bnRyeUIJCgdfcmVnaW9uQggKBl9zdGF0ZUIHCgVfY2l0eUILCglfdGltZXpvbmVCBgoEX2lzcEIGCgRfYXNuQg0KC19pcF9hZGRyZXNzQg0KC191c2VyX2FnZW50Qg8KDV9icm93c2VyX25hbWVCEgoQX2Jyb3dzZXJfdmVyc2lvbkITChFfYnJvd3Nlcl9sYW5ndWFnZUIQCg5fcGxhdGZvcm1fbmFtZUITChFfcGxhdGZvcm1fdmVyc2lvbkIPCg1fZGV2aWNlX2JyYW5kIosCCglFdmVudExpbmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglzaG9ydGxpbmsYAyABKAkSEgoKZW50cnlwb2ludBgEIAEoCRIYCgtkZXN0aW5hdGlvbhgFIAEoCUgAiAEBEhgKC2V2ZW50X2NvdW50GAYgASgDSAGIAQESNAoQZmlyc3RfdmlzaXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF92aXNpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIOCgxfZGVzdGluYXRpb25CDgoMX2V2ZW50X2NvdW50IhoKDEV2ZW50VmlzaXRvchIKCgJpZBgBIAEoCSIqCg5FdmVudFdvcmtzcGFjZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJImAKCkV2ZW50VHJhY2USDAoEa2luZBgBIAEoCRIRCgRydWxlGAIgASgJSACIAQESGAoLZGVzdGluYXRpb24YAyABKAlIAYgBAUIHCgVfcnVsZUIOCgxfZGVzdGluYXRpb24ilgYKBUV2ZW50EgoKAmlkGAEgASgJEhQKDHdvcmtzcGFjZV9pZBgCIAEoCRIPCgdsaW5rX2lkGAMgASgJEhcKCnZpc2l0b3JfaWQYBCABKAlIAIgBARIWCglkZXZpY2VfaWQYBSABKAlIAYgBARIsCgZhY3Rpb24YBiABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5BY3Rpb24SOAoKdmlzaXRfdHlwZRgHIAEoDjIfLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0VHlwZUgCiAEBEjoKC2h0dHBfbWV0aG9kGAggASgOMiAud2F5bWFyay5hbmFseXRpY3MudjEuSHR0cE1ldGhvZEgDiAEBEhIKCmVudHJ5cG9pbnQYCSABKAkSGAoLZGVzdGluYXRpb24YCiABKAlIBIgBARIuCgpzY2FubmVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgZ0cmFjZXMYDiADKAsyIC53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudFRyYWNlEiwKBmRldmljZRgPIAEoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZRIzCgd2aXNpdG9yGBAgASgLMiIud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRWaXNpdG9yEi0KBGxpbmsYESABKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudExpbmsSNwoJd29ya3NwYWNlGBIgASgLMiQud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRXb3Jrc3BhY2VCDQoLX3Zpc2l0b3JfaWRCDAoKX2RldmljZV9pZEINCgtfdmlzaXRfdHlwZUIOCgxfaHR0cF9tZXRob2RCDgoMX2Rlc3RpbmF0aW9uIjEKB0NzdkJvZHkSFAoMY29udGVudF90eXBlGAEgASgJEhAKCGNzdl9kYXRhGAIgASgJIpEDChFMaXN0RXZlbnRzUmVxdWVzdBIUCgdsaW5rX2lkGAEgASgJSACIAQESFwoKdmlzaXRvcl9pZBgCIAEoCUgBiAEBEi4KCnN0YXJ0X2RhdGUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF9kYXRlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJHCg9yZXNwb25zZV9mb3JtYXQYBSABKA4yJC53YXltYXJrLmFuYWx5dGljcy52MS5SZXNwb25zZUZvcm1hdEIIukgFggECEAESHwoJcGFnZV9zaXplGAYgASgFQge6SAQaAigBSAKIAQESEgoKcGFnZV90b2tlbhgHIAEoCRJICgdpbmNsdWRlGAggAygJQje6SDSSATEiL3ItUgZkZXZpY2VSB3Zpc2l0b3JSBGxpbmtSCXdvcmtzcGFjZVIJbGVhZFNjb3JlQgoKCF9saW5rX2lkQg0KC192aXNpdG9yX2lkQgwKCl9wYWdlX3NpemUieAoJRXZlbnRQYWdlEisKBmV2ZW50cxgBIAMoCzIbLndheW1hcmsuYW5hbHl0aWNzLnYxLkV2ZW50EhAKCGhhc19tb3JlGAIgASgIEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoAyJvChJMaXN0RXZlbnRzUmVzcG9uc2USLQoEanNvbhgBIAEoCzIfLndheW1hcmsuYW5hbHl0aWNzLnYxLkV2ZW50UGFnZRIqCgNjc3YYAiABKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5Dc3ZCb2R5Is4DChNMaXN0VmlzaXRvcnNSZXF1ZXN0Eh8KCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoAUgAiAEBEhIKCnBhZ2VfdG9rZW4YAiABKAkSEgoFZW1haWwYAyABKAlIAYgBARITCgZzZWFyY2gYBCABKAlIAogBARIzCgdpbmNsdWRlGAUgAygJQiK6SB+SARwiGnIYUgdkZXZpY2VzUgZldmVudHNSBWxpbmtzEhQKB2xpbmtfaWQYBiABKAlIA4gBARJHCg9yZXNwb25zZV9mb3JtYXQYByABKA4yJC53YXltYXJrLmFuYWx5dGljcy52MS5SZXNwb25zZUZvcm1hdEIIukgFggECEAESQAoKc29ydF9maWVsZBgIIAEoCUInukgkciJSCWNyZWF0ZWRBdFIJdXBkYXRlZEF0Ugp2aXNpdENvdW50SASIAQESRQoOc29ydF9kaXJlY3Rpb24YCSABKA4yIy53YXltYXJrLmFuYWx5dGljcy52MS5Tb3J0RGlyZWN0aW9uQgi6SAWCAQIQAUIMCgpfcGFnZV9zaXplQggKBl9lbWFpbEIJCgdfc2VhcmNoQgoKCF9saW5rX2lkQg0KC19zb3J0X2ZpZWxkIu4BCgxWaXNpdG9yRXZlbnQSCgoCaWQYASABKAkSDwoHbGlua19pZBgCIAEoCRIsCgZhY3Rpb24YAyABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5BY3Rpb24SMwoKdmlzaXRfdHlwZRgEIAEoDjIfLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0VHlwZRIuCgpzY2FubmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLHBAoHVmlzaXRvchIKCgJpZBgBIAEoCRIaCgVlbWFpbBgCIAEoCUIGursYAggBSACIAQESGgoFcGhvbmUYAyABKAlCBrq7GAIIAUgBiAEBEh8KCmZpcnN0X25hbWUYBCABKAlCBrq7GAIIAUgCiAEBEh4KCWxhc3RfbmFtZRgFIAEoCUIGursYAggBSAOIAQESOgoKYXR0cmlidXRlcxgGIAMoCzImLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGUSEwoLdmlzaXRfY291bnQYByABKAMSFAoMZGV2aWNlX2NvdW50GAggASgDEhQKDHFyY29kZV9jb3VudBgJIAEoAxI1CgdkZXZpY2VzGAogAygLMhwud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQga6uxgCIAESOgoGZXZlbnRzGAsgAygLMiIud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvckV2ZW50Qga6uxgCIAESNgoFbGlua3MYDCADKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudExpbmtCBrq7GAIgARIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIICgZfZW1haWxCCAoGX3Bob25lQg0KC19maXJzdF9uYW1lQgwKCl9sYXN0X25hbWUiLgoQVmlzaXRvckF0dHJpYnV0ZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAkifgoLVmlzaXRvclBhZ2USLwoIdmlzaXRvcnMYASADKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yEhAKCGhhc19tb3JlGAIgASgIEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoAyJzChRMaXN0VmlzaXRvcnNSZXNwb25zZRIvCgRqc29uGAEgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvclBhZ2USKgoDY3N2GAIgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuQ3N2Qm9keSKYAQoWR2V0RXZlbnRNZXRyaWNzUmVxdWVzdBIuCgpzdGFydF9kYXRlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoHbGlua19pZBgDIAEoCUgAiAEBQgoKCF9saW5rX2lkIvcCChdHZXRFdmVudE1ldHJpY3NSZXNwb25zZRIUCgx0b3RhbF9ldmVudHMYASABKAUSFwoPdG90YWxfY291bnRyaWVzGAIgASgFEhQKDHRvdGFsX2NpdGllcxgDIAEoBRIaChJ0b3RhbF9kZXZpY2VfdHlwZXMYBCABKAUSGAoLdG9wX2NvdW50cnkYBSABKAlIAIgBARIVCgh0b3BfY2l0eRgGIAEoCUgBiAEBEj4KD3RvcF9kZXZpY2VfdHlwZRgHIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGVIAogBARIsCghmaXJzdF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDgoMX3RvcF9jb3VudHJ5QgsKCV90b3BfY2l0eUISChBfdG9wX2RldmljZV90eXBlIu8BChZRdWVyeVRpbWVTZXJpZXNSZXF1ZXN0EjYKCnN0YXJ0X2RhdGUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESNAoIZW5kX2RhdGUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESLQoTaW50ZXJ2YWxfaW5fbWludXRlcxgDIAEoBUILukgIGgYYwJUgKAFIAIgBARIUCgdsaW5rX2lkGAQgASgJSAGIAQFCFgoUX2ludGVydmFsX2luX21pbnV0ZXNCCgoIX2xpbmtfaWQiVQoPVGltZVNlcmllc1BvaW50Ei0KCXRpbWVzdGFtcBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZXZlbnRfY291bnQYAiABKAUibgoKVGltZVNlcmllcxIzCgRkYXRhGAEgAygLMiUud2F5bWFyay5hbmFseXRpY3MudjEuVGltZVNlcmllc1BvaW50EhIKCnRvdGFsX2RhdGEYAiABKAUSFwoPdG90YWxfaW50ZXJ2YWxzGAMgASgFIlAKF1F1ZXJ5VGltZVNlcmllc1Jlc3BvbnNlEjUKC3RpbWVfc2VyaWVzGAEgASgLMiAud2F5bWFyay5hbmFseXRpY3MudjEuVGltZVNlcmllcypDCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASDwoLQUNUSU9OX1NDQU4QARIQCgxBQ1RJT05fQ0xJQ0sQAipXCglWaXNpdFR5cGUSGgoWVklTSVRfVFlQRV9VTlNQRUNJRklFRBAAEhQKEFZJU0lUX1RZUEVfRklSU1QQARIYChRWSVNJVF9UWVBFX1JFVFVSTklORxACKmoKCkh0dHBNZXRob2QSGwoXSFRUUF9NRVRIT0RfVU5TUEVDSUZJRUQQABITCg9IVFRQX01FVEhPRF9HRVQQARIUChBIVFRQX01FVEhPRF9QT1NUEAISFAoQSFRUUF9NRVRIT0RfSEVBRBADKqMBCgpEZXZpY2VUeXBlEhsKF0RFVklDRV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSREVWSUNFX1RZUEVfTkFUSVZFEAESFgoSREVWSUNFX1RZUEVfTU9CSUxFEAISFgoSREVWSUNFX1RZUEVfVEFCTEVUEAMSFwoTREVWSUNFX1RZUEVfREVTS1RPUBAEEhcKE0RFVklDRV9UWVBFX1VOS05PV04QBSqLAQoLRGV2aWNlQWN0b3ISHAoYREVWSUNFX0FDVE9SX1VOU1BFQ0lGSUVEEAASFgoSREVWSUNFX0FDVE9SX0hVTUFOEAESFAoQREVWSUNFX0FDVE9SX0JPVBACEhYKEkRFVklDRV9BQ1RPUl9BR0VOVBADEhgKFERFVklDRV9BQ1RPUl9VTktOT1dOEAQqZAoOUmVzcG9uc2VGb3JtYXQSHwobUkVTUE9OU0VfRk9STUFUX1VOU1BFQ0lGSUVEEAASGAoUUkVTUE9OU0VfRk9STUFUX0pTT04QARIXChNSRVNQT05TRV9GT1JNQVRfQ1NWEAIqYAoNU29ydERpcmVjdGlvbhIeChpTT1JUX0RJUkVDVElPTl9VTlNQRUNJRklFRBAAEhYKElNPUlRfRElSRUNUSU9OX0FTQxABEhcKE1NPUlRfRElSRUNUSU9OX0RFU0MQAjLJBQoQQW5hbHl0aWNzU2VydmljZRKaAQoKTGlzdEV2ZW50cxInLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RFdmVudHNSZXF1ZXN0Gigud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIjmyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCFhIUL2FuYWx5dGljcy92MS9ldmVudHMSoQEKDExpc3RWaXNpdG9ycxIpLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RWaXNpdG9yc1JlcXVlc3QaKi53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0VmlzaXRvcnNSZXNwb25zZSI6srsYGAoNdmlzaXRvcnM6cmVhZBoFcXVlcnlAAYLT5JMCGBIWL2FuYWx5dGljcy92MS92aXNpdG9ycxKxAQoPR2V0RXZlbnRNZXRyaWNzEiwud2F5bWFyay5hbmFseXRpY3MudjEuR2V0RXZlbnRNZXRyaWNzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldEV2ZW50TWV0cmljc1Jlc3BvbnNlIkGyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCHhIcL2FuYWx5dGljcy92MS9tZXRyaWNzL2V2ZW50cxK3AQoPUXVlcnlUaW1lU2VyaWVzEiwud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlUaW1lU2VyaWVzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5VGltZVNlcmllc1Jlc3BvbnNlIkeyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCJDoBKiIfL2FuYWx5dGljcy92MS90aW1lc2VyaWVzL2V2ZW50cxoGqrsYAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_options_v1_options]);
+  fileDesc("CiR3YXltYXJrL2FuYWx5dGljcy92MS9hbmFseXRpY3MucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIvoFCgZEZXZpY2USCgoCaWQYASABKAkSFAoHY291bnRyeRgCIAEoCUgAiAEBEhMKBnJlZ2lvbhgDIAEoCUgBiAEBEhIKBXN0YXRlGAQgASgJSAKIAQESEQoEY2l0eRgFIAEoCUgDiAEBEhUKCHRpbWV6b25lGAYgASgJSASIAQESEAoDaXNwGAcgASgJSAWIAQESEAoDYXNuGAggASgDSAaIAQESFwoKaXBfYWRkcmVzcxgJIAEoCUgHiAEBEhcKCnVzZXJfYWdlbnQYCiABKAlICIgBARIZCgxicm93c2VyX25hbWUYCyABKAlICYgBARIcCg9icm93c2VyX3ZlcnNpb24YDCABKAlICogBARIdChBicm93c2VyX2xhbmd1YWdlGA0gASgJSAuIAQESGgoNcGxhdGZvcm1fbmFtZRgOIAEoCUgMiAEBEh0KEHBsYXRmb3JtX3ZlcnNpb24YDyABKAlIDYgBARI1CgtkZXZpY2VfdHlwZRgQIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGUSNwoMZGV2aWNlX2FjdG9yGBEgASgOMiEud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQWN0b3ISGQoMZGV2aWNlX2JyYW5kGBIgASgJSA6IAQESMAoMbGFzdF91c2VkX2F0GBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIKCghfY291bnRyeUIJCgdfcmVnaW9uQggKBl9zdGF0ZUIHCgVfY2l0eUILCglfdGltZXpvbmVCBgoEX2lzcEIGCgRfYXNuQg0KC19pcF9hZGRyZXNzQg0KC191c2VyX2FnZW50Qg8KDV9icm93c2VyX25hbWVCEgoQX2Jyb3dzZXJfdmVyc2lvbkITChFfYnJvd3Nlcl9sYW5ndWFnZUIQCg5fcGxhdGZvcm1fbmFtZUITChFfcGxhdGZvcm1fdmVyc2lvbkIPCg1fZGV2aWNlX2JyYW5kIosCCglFdmVudExpbmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglzaG9ydGxpbmsYAyABKAkSEgoKZW50cnlwb2ludBgEIAEoCRIYCgtkZXN0aW5hdGlvbhgFIAEoCUgAiAEBEhgKC2V2ZW50X2NvdW50GAYgASgDSAGIAQESNAoQZmlyc3RfdmlzaXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF92aXNpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIOCgxfZGVzdGluYXRpb25CDgoMX2V2ZW50X2NvdW50IhoKDEV2ZW50VmlzaXRvchIKCgJpZBgBIAEoCSIqCg5FdmVudFdvcmtzcGFjZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIuQCCgpFdmVudFRyYWNlEgoKAmlkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEhQKDHdvcmtzcGFjZV9pZBgDIAEoCRIPCgdsaW5rX2lkGAQgASgJEhcKCnZpc2l0b3JfaWQYBSABKAlIAIgBARIRCglzdGVwX2tpbmQYBiABKAkSEQoEcnVsZRgHIAEoCUgBiAEBEhgKC2Rlc3RpbmF0aW9uGAggASgJSAKIAQESMAoMY29tcGxldGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEINCgtfdmlzaXRvcl9pZEIHCgVfcnVsZUIOCgxfZGVzdGluYXRpb24ilgYKBUV2ZW50EgoKAmlkGAEgASgJEhQKDHdvcmtzcGFjZV9pZBgCIAEoCRIPCgdsaW5rX2lkGAMgASgJEhcKCnZpc2l0b3JfaWQYBCABKAlIAIgBARIWCglkZXZpY2VfaWQYBSABKAlIAYgBARIsCgZhY3Rpb24YBiABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5BY3Rpb24SOAoKdmlzaXRfdHlwZRgHIAEoDjIfLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0VHlwZUgCiAEBEjoKC2h0dHBfbWV0aG9kGAggASgOMiAud2F5bWFyay5hbmFseXRpY3MudjEuSHR0cE1ldGhvZEgDiAEBEhIKCmVudHJ5cG9pbnQYCSABKAkSGAoLZGVzdGluYXRpb24YCiABKAlIBIgBARIuCgpzY2FubmVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgZ0cmFjZXMYDiADKAsyIC53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudFRyYWNlEiwKBmRldmljZRgPIAEoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZRIzCgd2aXNpdG9yGBAgASgLMiIud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRWaXNpdG9yEi0KBGxpbmsYESABKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudExpbmsSNwoJd29ya3NwYWNlGBIgASgLMiQud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRXb3Jrc3BhY2VCDQoLX3Zpc2l0b3JfaWRCDAoKX2RldmljZV9pZEINCgtfdmlzaXRfdHlwZUIOCgxfaHR0cF9tZXRob2RCDgoMX2Rlc3RpbmF0aW9uInEKB0NzdkJvZHkSFAoMY29udGVudF90eXBlGAEgASgJEhAKCGNzdl9kYXRhGAIgASgJEhAKCGhhc19tb3JlGAMgASgIEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCRITCgt0b3RhbF9jb3VudBgFIAEoAyKRAwoRTGlzdEV2ZW50c1JlcXVlc3QSFAoHbGlua19pZBgBIAEoCUgAiAEBEhcKCnZpc2l0b3JfaWQYAiABKAlIAYgBARIuCgpzdGFydF9kYXRlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRwoPcmVzcG9uc2VfZm9ybWF0GAUgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuUmVzcG9uc2VGb3JtYXRCCLpIBYIBAhABEh8KCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoAUgCiAEBEhIKCnBhZ2VfdG9rZW4YByABKAkSSAoHaW5jbHVkZRgIIAMoCUI3ukg0kgExIi9yLVIGZGV2aWNlUgd2aXNpdG9yUgRsaW5rUgl3b3Jrc3BhY2VSCWxlYWRTY29yZUIKCghfbGlua19pZEINCgtfdmlzaXRvcl9pZEIMCgpfcGFnZV9zaXplIngKCUV2ZW50UGFnZRIrCgZldmVudHMYASADKAsyGy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudBIQCghoYXNfbW9yZRgCIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSEwoLdG90YWxfY291bnQYBCABKAMibwoSTGlzdEV2ZW50c1Jlc3BvbnNlEi0KBGpzb24YASABKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudFBhZ2USKgoDY3N2GAIgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuQ3N2Qm9keSKNBQoTTGlzdFZpc2l0b3JzUmVxdWVzdBIfCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAFIAIgBARISCgpwYWdlX3Rva2VuGAIgASgJEhIKBWVtYWlsGAMgASgJSAGIAQESEwoGc2VhcmNoGAQgASgJSAKIAQESMwoHaW5jbHVkZRgFIAMoCUIiukgfkgEcIhpyGFIHZGV2aWNlc1IGZXZlbnRzUgVsaW5rcxIUCgdsaW5rX2lkGAYgASgJSAOIAQESRwoPcmVzcG9uc2VfZm9ybWF0GAcgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuUmVzcG9uc2VGb3JtYXRCCLpIBYIBAhABEv4BCgpzb3J0X2ZpZWxkGAggASgJQuQBukjgAXLdAVIJY3JlYXRlZEF0Ugl1cGRhdGVkQXRSCnZpc2l0Q291bnRSC2RldmljZUNvdW50UgtxcmNvZGVDb3VudFIeVklTSVRPUl9TT1JUX0ZJRUxEX1VOU1BFQ0lGSUVEUh1WSVNJVE9SX1NPUlRfRklFTERfQ1JFQVRFRF9BVFIeVklTSVRPUl9TT1JUX0ZJRUxEX1ZJU0lUX0NPVU5UUh9WSVNJVE9SX1NPUlRfRklFTERfREVWSUNFX0NPVU5UUh9WSVNJVE9SX1NPUlRfRklFTERfUVJDT0RFX0NPVU5USASIAQESRQoOc29ydF9kaXJlY3Rpb24YCSABKA4yIy53YXltYXJrLmFuYWx5dGljcy52MS5Tb3J0RGlyZWN0aW9uQgi6SAWCAQIQAUIMCgpfcGFnZV9zaXplQggKBl9lbWFpbEIJCgdfc2VhcmNoQgoKCF9saW5rX2lkQg0KC19zb3J0X2ZpZWxkIu4BCgxWaXNpdG9yRXZlbnQSCgoCaWQYASABKAkSDwoHbGlua19pZBgCIAEoCRIsCgZhY3Rpb24YAyABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5BY3Rpb24SMwoKdmlzaXRfdHlwZRgEIAEoDjIfLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0VHlwZRIuCgpzY2FubmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLHBAoHVmlzaXRvchIKCgJpZBgBIAEoCRIaCgVlbWFpbBgCIAEoCUIGursYAggBSACIAQESGgoFcGhvbmUYAyABKAlCBrq7GAIIAUgBiAEBEh8KCmZpcnN0X25hbWUYBCABKAlCBrq7GAIIAUgCiAEBEh4KCWxhc3RfbmFtZRgFIAEoCUIGursYAggBSAOIAQESOgoKYXR0cmlidXRlcxgGIAMoCzImLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGUSEwoLdmlzaXRfY291bnQYByABKAMSFAoMZGV2aWNlX2NvdW50GAggASgDEhQKDHFyY29kZV9jb3VudBgJIAEoAxI1CgdkZXZpY2VzGAogAygLMhwud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQga6uxgCIAESOgoGZXZlbnRzGAsgAygLMiIud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvckV2ZW50Qga6uxgCIAESNgoFbGlua3MYDCADKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudExpbmtCBrq7GAIgARIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIICgZfZW1haWxCCAoGX3Bob25lQg0KC19maXJzdF9uYW1lQgwKCl9sYXN0X25hbWUiLgoQVmlzaXRvckF0dHJpYnV0ZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAkifgoLVmlzaXRvclBhZ2USLwoIdmlzaXRvcnMYASADKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yEhAKCGhhc19tb3JlGAIgASgIEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoAyJzChRMaXN0VmlzaXRvcnNSZXNwb25zZRIvCgRqc29uGAEgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvclBhZ2USKgoDY3N2GAIgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuQ3N2Qm9keSKYAQoWR2V0RXZlbnRNZXRyaWNzUmVxdWVzdBIuCgpzdGFydF9kYXRlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoHbGlua19pZBgDIAEoCUgAiAEBQgoKCF9saW5rX2lkIvcCChdHZXRFdmVudE1ldHJpY3NSZXNwb25zZRIUCgx0b3RhbF9ldmVudHMYASABKAUSFwoPdG90YWxfY291bnRyaWVzGAIgASgFEhQKDHRvdGFsX2NpdGllcxgDIAEoBRIaChJ0b3RhbF9kZXZpY2VfdHlwZXMYBCABKAUSGAoLdG9wX2NvdW50cnkYBSABKAlIAIgBARIVCgh0b3BfY2l0eRgGIAEoCUgBiAEBEj4KD3RvcF9kZXZpY2VfdHlwZRgHIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGVIAogBARIsCghmaXJzdF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDgoMX3RvcF9jb3VudHJ5QgsKCV90b3BfY2l0eUISChBfdG9wX2RldmljZV90eXBlIu8BChZRdWVyeVRpbWVTZXJpZXNSZXF1ZXN0EjYKCnN0YXJ0X2RhdGUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESNAoIZW5kX2RhdGUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESLQoTaW50ZXJ2YWxfaW5fbWludXRlcxgDIAEoBUILukgIGgYYwJUgKAFIAIgBARIUCgdsaW5rX2lkGAQgASgJSAGIAQFCFgoUX2ludGVydmFsX2luX21pbnV0ZXNCCgoIX2xpbmtfaWQiVQoPVGltZVNlcmllc1BvaW50Ei0KCXRpbWVzdGFtcBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZXZlbnRfY291bnQYAiABKAUibgoKVGltZVNlcmllcxIzCgRkYXRhGAEgAygLMiUud2F5bWFyay5hbmFseXRpY3MudjEuVGltZVNlcmllc1BvaW50EhIKCnRvdGFsX2RhdGEYAiABKAUSFwoPdG90YWxfaW50ZXJ2YWxzGAMgASgFIlAKF1F1ZXJ5VGltZVNlcmllc1Jlc3BvbnNlEjUKC3RpbWVfc2VyaWVzGAEgASgLMiAud2F5bWFyay5hbmFseXRpY3MudjEuVGltZVNlcmllcypDCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASDwoLQUNUSU9OX1NDQU4QARIQCgxBQ1RJT05fQ0xJQ0sQAipXCglWaXNpdFR5cGUSGgoWVklTSVRfVFlQRV9VTlNQRUNJRklFRBAAEhQKEFZJU0lUX1RZUEVfRklSU1QQARIYChRWSVNJVF9UWVBFX1JFVFVSTklORxACKmoKCkh0dHBNZXRob2QSGwoXSFRUUF9NRVRIT0RfVU5TUEVDSUZJRUQQABITCg9IVFRQX01FVEhPRF9HRVQQARIUChBIVFRQX01FVEhPRF9QT1NUEAISFAoQSFRUUF9NRVRIT0RfSEVBRBADKqMBCgpEZXZpY2VUeXBlEhsKF0RFVklDRV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSREVWSUNFX1RZUEVfTkFUSVZFEAESFgoSREVWSUNFX1RZUEVfTU9CSUxFEAISFgoSREVWSUNFX1RZUEVfVEFCTEVUEAMSFwoTREVWSUNFX1RZUEVfREVTS1RPUBAEEhcKE0RFVklDRV9UWVBFX1VOS05PV04QBSqLAQoLRGV2aWNlQWN0b3ISHAoYREVWSUNFX0FDVE9SX1VOU1BFQ0lGSUVEEAASFgoSREVWSUNFX0FDVE9SX0hVTUFOEAESFAoQREVWSUNFX0FDVE9SX0JPVBACEhYKEkRFVklDRV9BQ1RPUl9BR0VOVBADEhgKFERFVklDRV9BQ1RPUl9VTktOT1dOEAQqZAoOUmVzcG9uc2VGb3JtYXQSHwobUkVTUE9OU0VfRk9STUFUX1VOU1BFQ0lGSUVEEAASGAoUUkVTUE9OU0VfRk9STUFUX0pTT04QARIXChNSRVNQT05TRV9GT1JNQVRfQ1NWEAIqYAoNU29ydERpcmVjdGlvbhIeChpTT1JUX0RJUkVDVElPTl9VTlNQRUNJRklFRBAAEhYKElNPUlRfRElSRUNUSU9OX0FTQxABEhcKE1NPUlRfRElSRUNUSU9OX0RFU0MQAjLJBQoQQW5hbHl0aWNzU2VydmljZRKaAQoKTGlzdEV2ZW50cxInLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RFdmVudHNSZXF1ZXN0Gigud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIjmyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCFhIUL2FuYWx5dGljcy92MS9ldmVudHMSoQEKDExpc3RWaXNpdG9ycxIpLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RWaXNpdG9yc1JlcXVlc3QaKi53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0VmlzaXRvcnNSZXNwb25zZSI6srsYGAoNdmlzaXRvcnM6cmVhZBoFcXVlcnlAAYLT5JMCGBIWL2FuYWx5dGljcy92MS92aXNpdG9ycxKxAQoPR2V0RXZlbnRNZXRyaWNzEiwud2F5bWFyay5hbmFseXRpY3MudjEuR2V0RXZlbnRNZXRyaWNzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldEV2ZW50TWV0cmljc1Jlc3BvbnNlIkGyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCHhIcL2FuYWx5dGljcy92MS9tZXRyaWNzL2V2ZW50cxK3AQoPUXVlcnlUaW1lU2VyaWVzEiwud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlUaW1lU2VyaWVzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5VGltZVNlcmllc1Jlc3BvbnNlIkeyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCJDoBKiIfL2FuYWx5dGljcy92MS90aW1lc2VyaWVzL2V2ZW50cxoGqrsYAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_options_v1_options]);
 
 /**
  * A device at the time of an event. What is unknown or not collected is left out.
@@ -152,7 +152,7 @@ export type Device = Message<"waymark.analytics.v1.Device"> & {
   deviceBrand?: string | undefined;
 
   /**
-   * When it last touched something within the answer's events.
+   * With an event, when it happened; with a visitor, when the device last touched something.
    *
    * @generated from field: google.protobuf.Timestamp last_used_at = 19;
    */
@@ -292,25 +292,81 @@ export const EventWorkspaceSchema: GenMessage<EventWorkspace> = /*@__PURE__*/
  */
 export type EventTrace = Message<"waymark.analytics.v1.EventTrace"> & {
   /**
+   * Id of the step.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The event.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+
+  /**
+   * The workspace.
+   *
+   * @generated from field: string workspace_id = 3;
+   */
+  workspaceId: string;
+
+  /**
+   * The link.
+   *
+   * @generated from field: string link_id = 4;
+   */
+  linkId: string;
+
+  /**
+   * The visitor; left out when the device is not known.
+   *
+   * @generated from field: optional string visitor_id = 5;
+   */
+  visitorId?: string | undefined;
+
+  /**
    * "redirect".
    *
-   * @generated from field: string kind = 1;
+   * @generated from field: string step_kind = 6;
    */
-  kind: string;
+  stepKind: string;
 
   /**
    * Name of the routing rule that chose the destination.
    *
-   * @generated from field: optional string rule = 2;
+   * @generated from field: optional string rule = 7;
    */
   rule?: string | undefined;
 
   /**
    * Where the device was sent.
    *
-   * @generated from field: optional string destination = 3;
+   * @generated from field: optional string destination = 8;
    */
   destination?: string | undefined;
+
+  /**
+   * When it happened.
+   *
+   * @generated from field: google.protobuf.Timestamp completed_at = 9;
+   */
+  completedAt?: Timestamp | undefined;
+
+  /**
+   * When it arrived.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 10;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * As created_at.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 11;
+   */
+  updatedAt?: Timestamp | undefined;
 };
 
 /**
@@ -474,11 +530,33 @@ export type CsvBody = Message<"waymark.analytics.v1.CsvBody"> & {
   contentType: string;
 
   /**
-   * Header line and rows; cells that a spreadsheet would run are quoted with an apostrophe.
+   * Header line and rows, with the names of the JSON members; a cell that a spreadsheet would run as a formula begins
+   * with an apostrophe.
    *
    * @generated from field: string csv_data = 2;
    */
   csvData: string;
+
+  /**
+   * There are more.
+   *
+   * @generated from field: bool has_more = 3;
+   */
+  hasMore: boolean;
+
+  /**
+   * For the next page, which has a header line too; empty at the end.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+
+  /**
+   * All that match.
+   *
+   * @generated from field: int64 total_count = 5;
+   */
+  totalCount: bigint;
 };
 
 /**
@@ -516,14 +594,14 @@ export type ListEventsRequest = Message<"waymark.analytics.v1.ListEventsRequest"
   startDate?: Timestamp | undefined;
 
   /**
-   * Scanned at or before.
+   * Scanned at or before. A date without a time is its midnight in UTC.
    *
    * @generated from field: google.protobuf.Timestamp end_date = 4;
    */
   endDate?: Timestamp | undefined;
 
   /**
-   * JSON or CSV.
+   * JSON or CSV. A CSV includes the device, and nothing else of `include`.
    *
    * @generated from field: waymark.analytics.v1.ResponseFormat response_format = 5;
    */
@@ -537,14 +615,14 @@ export type ListEventsRequest = Message<"waymark.analytics.v1.ListEventsRequest"
   pageSize?: number | undefined;
 
   /**
-   * From the reply before, for the same question.
+   * From the reply before, for the same question; the page size may change.
    *
    * @generated from field: string page_token = 7;
    */
   pageToken: string;
 
   /**
-   * device, visitor, link, workspace, leadScore.
+   * device, visitor, link, workspace, leadScore. What an event does not have is left out.
    *
    * @generated from field: repeated string include = 8;
    */
@@ -642,7 +720,7 @@ export type ListVisitorsRequest = Message<"waymark.analytics.v1.ListVisitorsRequ
   pageSize?: number | undefined;
 
   /**
-   * From the reply before, for the same question.
+   * From the reply before, for the same question; the page size may change.
    *
    * @generated from field: string page_token = 2;
    */
@@ -656,7 +734,7 @@ export type ListVisitorsRequest = Message<"waymark.analytics.v1.ListVisitorsRequ
   email?: string | undefined;
 
   /**
-   * Part of an id, name, address or phone number.
+   * Part of an id, name, address or phone number, whatever the case.
    *
    * @generated from field: optional string search = 4;
    */
@@ -670,7 +748,7 @@ export type ListVisitorsRequest = Message<"waymark.analytics.v1.ListVisitorsRequ
   include: string[];
 
   /**
-   * Only visitors of this link.
+   * Only visitors who met this link. They are shown with all that they did, with other links too.
    *
    * @generated from field: optional string link_id = 6;
    */
@@ -684,7 +762,8 @@ export type ListVisitorsRequest = Message<"waymark.analytics.v1.ListVisitorsRequ
   responseFormat: ResponseFormat;
 
   /**
-   * createdAt, updatedAt or visitCount; createdAt when absent.
+   * createdAt, updatedAt, visitCount, deviceCount or qrcodeCount, or the vendor's names VISITOR_SORT_FIELD_CREATED_AT,
+   * _VISIT_COUNT, _DEVICE_COUNT, _QRCODE_COUNT; createdAt when absent. Ties by id.
    *
    * @generated from field: optional string sort_field = 8;
    */
@@ -831,21 +910,21 @@ export type Visitor = Message<"waymark.analytics.v1.Visitor"> & {
   qrcodeCount: bigint;
 
   /**
-   * With include=devices.
+   * With include=devices, as each was at its last event.
    *
    * @generated from field: repeated waymark.analytics.v1.Device devices = 10;
    */
   devices: Device[];
 
   /**
-   * With include=events: the latest 100.
+   * With include=events: the latest 100, newest first.
    *
    * @generated from field: repeated waymark.analytics.v1.VisitorEvent events = 11;
    */
   events: VisitorEvent[];
 
   /**
-   * With include=links.
+   * With include=links: the 100 it met last, the latest first.
    *
    * @generated from field: repeated waymark.analytics.v1.EventLink links = 12;
    */
@@ -1090,14 +1169,14 @@ export const GetEventMetricsResponseSchema: GenMessage<GetEventMetricsResponse> 
  */
 export type QueryTimeSeriesRequest = Message<"waymark.analytics.v1.QueryTimeSeriesRequest"> & {
   /**
-   * Start of the first interval.
+   * Start of the first interval. Events before it are not counted.
    *
    * @generated from field: google.protobuf.Timestamp start_date = 1;
    */
   startDate?: Timestamp | undefined;
 
   /**
-   * The last interval holds this time.
+   * The last interval holds this time. Events after it are not counted.
    *
    * @generated from field: google.protobuf.Timestamp end_date = 2;
    */
@@ -1545,7 +1624,9 @@ export const SortDirectionSchema: GenEnum<SortDirection> = /*@__PURE__*/
  */
 export const AnalyticsService: GenService<{
   /**
-   * Lists events, newest first. Pages never skip or repeat an event while others arrive. Scope: analytics:read.
+   * Lists events by people, newest first, ties by id. All pages of a list are of the moment of the first: they never
+   * skip or repeat an event while others arrive. A development key sees test events of the last 30 days, and no others;
+   * so it is with all that is asked here. Scope: analytics:read.
    *
    * @generated from rpc waymark.analytics.v1.AnalyticsService.ListEvents
    */
@@ -1555,7 +1636,8 @@ export const AnalyticsService: GenService<{
     output: typeof ListEventsResponseSchema;
   },
   /**
-   * Lists visitors: each device that was not identified is one. Scope: visitors:read.
+   * Lists visitors: each device that was not identified is one. Pages are as in ListEvents, so that a visitor who
+   * comes again between two pages is neither skipped nor repeated. Scope: visitors:read.
    *
    * @generated from rpc waymark.analytics.v1.AnalyticsService.ListVisitors
    */

@@ -18,7 +18,7 @@ export const file_waymark_events_v1_ledger: GenFile = /*@__PURE__*/
 
 /**
  * Scans of one workspace that came in within one hour and were not recorded. Subject `touches.refused`. The key is the
- * workspace. Touches themselves stand in `touches.recorded`; nothing is in both.
+ * workspace. Touches themselves stand on the subjects of their purposes; nothing is in both.
  *
  * @generated from message waymark.events.v1.TouchesRefused
  */

@@ -367,7 +367,8 @@ export const TouchSchema: GenMessage<Touch> = /*@__PURE__*/
   messageDesc(file_waymark_events_v1_touches, 3);
 
 /**
- * Touches of one partition that were made durable together. Subject `touches.recorded`.
+ * Touches of one partition that were made durable together. Subjects by purpose: `touches.marketing`,
+ * `touches.ambassador`, `touches.lost_and_found`, `touches.medical`, `touches.touchpoint`.
  *
  * @generated from message waymark.events.v1.TouchBatch
  */

@@ -1,0 +1,167 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { CallOptions, Client } from "@connectrpc/connect";
+import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
+import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { DirectoryService, type Target } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { Purpose, type Touch, TouchBatchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
+import { RegistryService } from "#gen/waymark/scans/v1/registry_pb.ts";
+import { readConfig } from "#runtime/config.ts";
+import { contextOf, type Principal } from "#runtime/context.ts";
+import { hostServices } from "#runtime/host.ts";
+import { as, internalContext } from "#runtime/internal.ts";
+import { openSqliteLog } from "#runtime/log.sqlite.ts";
+import type { Log } from "#runtime/log.ts";
+import { openLogger } from "#runtime/logger.ts";
+import { openSecrets } from "#runtime/secrets.ts";
+import { defineService } from "#runtime/service.ts";
+import { openSqliteStore } from "#runtime/store.sqlite.ts";
+import { subjectOf, TOUCH_SUBJECTS, type TouchPurpose } from "#runtime/touches.ts";
+import { analytics } from "./service.ts";
+
+/** The time on which tests stand. */
+export const NOW = Date.parse("2026-11-20T12:00:00.000Z");
+
+/** Base of the addresses that tests see. */
+export const PUBLIC_URL = "https://qr.example";
+
+/** What the registry next door does, and what it was asked. */
+export interface RegistryStandIn {
+  /** It is complete up to here and no further. */
+  until: number;
+  isDown: boolean;
+  /** How many ids each question had. */
+  asked: number[];
+}
+
+/** The analytics service in this process over a real log, with small neighbours. */
+export interface AnalyticsGround {
+  log: Log;
+  api: Client<typeof AnalyticsService>;
+  registry: RegistryStandIn;
+  /** Codes as their service knows them. */
+  targets: Target[];
+  /** Appends one entry of touches of one purpose; its position. */
+  append: (touches: readonly Touch[], recordedAt?: number) => Promise<number>;
+  /** Resolves when all that is on the log can be asked for. */
+  settle: () => Promise<void>;
+  gauges: () => Readonly<Record<string, number>>;
+  /** Call options in the name of a key. */
+  by: (who?: Partial<Principal>) => CallOptions;
+  close: () => Promise<void>;
+}
+
+/** Opens the service in a folder; a folder that was given stays when it is closed. */
+export async function openAnalyticsGround(given?: { folder: string }): Promise<AnalyticsGround> {
+  const folder = given?.folder ?? mkdtempSync(join(tmpdir(), "waymark-analytics-"));
+  const config = readConfig({ WAYMARK_DATA: folder, WAYMARK_PUBLIC_URL: PUBLIC_URL });
+  const log = await openSqliteLog({ path: join(folder, "log.db") });
+  const store = openSqliteStore({ path: join(folder, "store.db"), models: [] });
+  const registry: RegistryStandIn = { until: Number.POSITIVE_INFINITY, isDown: false, asked: [] };
+  const targets: Target[] = [];
+  const logger = openLogger("silent");
+  const ground = { config, store, log, logger, secrets: openSecrets(config), announce: () => {} };
+  const hosted = await hostServices([neighbours(log, { registry, targets }), analytics], ground);
+  return {
+    log,
+    registry,
+    targets,
+    api: hosted.client(AnalyticsService),
+    append: (touches, recordedAt = NOW) => append(log, touches, recordedAt),
+    settle: () => settle(log, hosted.gauges),
+    gauges: hosted.gauges,
+    by: (who = {}) => {
+      const context = internalContext("acme");
+      return as({ ...context, now: () => NOW, principal: { ...context.principal, keyClass: "production", ...who } });
+    },
+    close: async () => {
+      await hosted.stop();
+      await log.close();
+      await store.close();
+      if (given === undefined) rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+function neighbours(log: Log, { registry, targets }: { registry: RegistryStandIn; targets: Target[] }) {
+  const firsts = openFirsts(log);
+  return defineService({
+    name: "neighbours",
+    collections: [],
+    calls: [],
+    publishes: [],
+    consumes: [],
+    routes: (router) => {
+      router.service(RegistryService, {
+        async listCounted({ touches }, handler) {
+          registry.asked.push(touches.length);
+          if (registry.isDown) throw new Error("the registry is down");
+          const { workspace } = contextOf(handler).principal;
+          const completeTo = BigInt(Math.min(registry.until, await firsts.readOn()));
+          const counted = touches.map(({ id, position }) => firsts.of(workspace, id) === Number(position));
+          return { counted, completeTo };
+        },
+      });
+      router.service(DirectoryService, {
+        getTargets({ codeIds }, handler) {
+          const { workspace } = contextOf(handler).principal;
+          const seen = targets.filter((target) => target.workspaceId === workspace && codeIds.includes(target.codeId));
+          return { targets: seen };
+        },
+      });
+      router.service(WorkspaceService, {
+        getWorkspace(_request, handler) {
+          const { workspace: id } = contextOf(handler).principal;
+          return { workspace: { id, name: `Workspace ${id}` } };
+        },
+      });
+    },
+  });
+}
+
+/** The positions where each id first stands on the log, over all purposes. */
+function openFirsts(log: Log) {
+  const positions = new Map<string, number>();
+  let upTo = 0;
+  const readOn = async (): Promise<number> => {
+    for await (const entries of log.read({ after: upTo, subjects: TOUCH_SUBJECTS })) {
+      for (const { position, payload } of entries) {
+        for (const { workspaceId, id } of fromBinary(TouchBatchSchema, payload).touches)
+          positions.set(`${workspaceId}/${id}`, positions.get(`${workspaceId}/${id}`) ?? position);
+        upTo = position;
+      }
+    }
+    return upTo;
+  };
+  return { readOn, of: (workspace: string, id: string) => positions.get(`${workspace}/${id}`) };
+}
+
+let batches = 0;
+
+async function append(log: Log, touches: readonly Touch[], recordedAt: number): Promise<number> {
+  const subject = subjectOf[(touches[0]?.purpose ?? Purpose.MARKETING) as TouchPurpose];
+  const batch = create(TouchBatchSchema, { touches: [...touches], recordedAt: timestampFromMs(recordedAt) });
+  const record = { subject, key: touches[0]?.codeId ?? "", payload: toBinary(TouchBatchSchema, batch) };
+  batches += 1;
+  return log.append([record], `${process.pid}.${batches}.${Math.random()}`);
+}
+
+async function settle(log: Log, gauges: AnalyticsGround["gauges"]): Promise<void> {
+  let last = 0;
+  for await (const entries of log.read({ after: 0, subjects: ["touches.marketing"] }))
+    last = entries.at(-1)?.position ?? last;
+  await until(() => (gauges()["analytics.position"] ?? -1) >= last);
+}
+
+/** Resolves when it holds; rejects after 20 seconds. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + 20_000;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`it never came true: ${holds}`);
+    await delay(5);
+  }
+}
