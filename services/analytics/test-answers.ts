@@ -1,7 +1,16 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { DeviceType, HttpMethod, VisitType } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { create, toJson } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  Action,
+  DeviceActor,
+  DeviceType,
+  EventSchema,
+  HttpMethod,
+  VisitorSchema,
+  VisitType,
+} from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { Purpose, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
-import { NOW } from "./test-ground.ts";
+import { NOW, PUBLIC_URL } from "./test-ground.ts";
 
 /** Entries in the order of the log. */
 export type Written = readonly { touches: readonly Touch[]; recordedAt: number }[];
@@ -84,11 +93,30 @@ export function visitors(events: readonly Event[]): VisitorSums[] {
   }));
 }
 
+/** The visitor as JSON, without includes. */
+export function visitorJson({ device, visits, links, first, last }: VisitorSums) {
+  return toJson(
+    VisitorSchema,
+    create(VisitorSchema, {
+      id: `vis_${device}`,
+      visitCount: BigInt(visits),
+      qrcodeCount: BigInt(links),
+      deviceCount: 1n,
+      createdAt: timestampFromMs(first),
+      updatedAt: timestampFromMs(last),
+    }),
+  );
+}
+
+/** By the bytes of UTF-8. */
+export function byBytes(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
+}
+
 /** The most frequent value; among equals the first by its bytes. */
 export function top(values: readonly string[]): string | undefined {
   const counts = [...Map.groupBy(values, (value) => value)].map(([value, all]) => ({ value, count: all.length }));
-  return counts.toSorted((a, b) => b.count - a.count || Buffer.compare(Buffer.from(a.value), Buffer.from(b.value)))[0]
-    ?.value;
+  return counts.toSorted((a, b) => b.count - a.count || byBytes(a.value, b.value))[0]?.value;
 }
 
 /** Kinds of devices by the numbers that touches have. */
@@ -100,3 +128,54 @@ export const METHODS: Readonly<Record<string, HttpMethod>> = {
   POST: HttpMethod.POST,
   HEAD: HttpMethod.HEAD,
 };
+
+/** The event as JSON, with device and visitor included; `all` are the events that the key sees, oldest first. */
+export function eventJson(event: Event, all: readonly Event[]) {
+  const { touch, at, recordedAt } = event;
+  const [scannedAt, createdAt] = [timestampFromMs(at), timestampFromMs(recordedAt)];
+  const { id, workspaceId, codeId: linkId } = touch;
+  const visitorId = touch.deviceId === "" ? undefined : `vis_${touch.deviceId}`;
+  const destination = touch.destination || undefined;
+  const owner = { workspaceId, linkId, visitorId, createdAt, updatedAt: createdAt };
+  const trace = { id: `${id}.redirect`, eventId: id, ...owner, stepKind: "redirect", completedAt: scannedAt };
+  return toJson(
+    EventSchema,
+    create(EventSchema, {
+      ...owner,
+      id,
+      deviceId: touch.deviceId || undefined,
+      action: Action.SCAN,
+      visitType: visitType(event, all),
+      httpMethod: METHODS[touch.method],
+      entrypoint: touch.shortId === "" ? "" : `${PUBLIC_URL}/s/${touch.shortId}`,
+      destination,
+      scannedAt,
+      visitor: visitorId === undefined ? undefined : { id: visitorId },
+      device: visitorId === undefined ? undefined : { ...deviceInit(touch), lastUsedAt: scannedAt },
+      traces: destination === undefined ? [] : [{ ...trace, destination, rule: touch.rule || undefined }],
+    }),
+  );
+}
+
+function deviceInit({ place, device, deviceId, ip, userAgent }: Touch) {
+  return {
+    id: deviceId,
+    country: place?.country || undefined,
+    region: place?.region || undefined,
+    state: place?.region || undefined,
+    city: place?.city || undefined,
+    timezone: place?.timezone || undefined,
+    isp: place?.isp || undefined,
+    asn: place?.asn ? BigInt(place.asn) : undefined,
+    ipAddress: ip || undefined,
+    userAgent: userAgent || undefined,
+    browserName: device?.browser || undefined,
+    browserVersion: device?.browserVersion || undefined,
+    browserLanguage: device?.language || undefined,
+    platformName: device?.platform || undefined,
+    platformVersion: device?.platformVersion || undefined,
+    deviceBrand: device?.brand || undefined,
+    deviceType: KINDS[device?.type ?? 0],
+    deviceActor: DeviceActor.HUMAN,
+  };
+}

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { CallOptions, Client } from "@connectrpc/connect";
+import type { CallOptions, Client, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { DirectoryService, type Target } from "#gen/waymark/codes/v1/directory_pb.ts";
@@ -50,6 +51,8 @@ export interface AnalyticsGround {
   /** Resolves when all that is on the log can be asked for. */
   settle: () => Promise<void>;
   gauges: () => Readonly<Record<string, number>>;
+  /** Time as handlers see it. */
+  clock: { now: number };
   /** Call options in the name of a key. */
   by: (who?: Partial<Principal>) => CallOptions;
   close: () => Promise<void>;
@@ -63,6 +66,7 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
   const store = openSqliteStore({ path: join(folder, "store.db"), models: [] });
   const registry: RegistryStandIn = { until: Number.POSITIVE_INFINITY, isDown: false, asked: [] };
   const targets: Target[] = [];
+  const clock = { now: NOW };
   const logger = openLogger("silent");
   const ground = { config, store, log, logger, secrets: openSecrets(config), announce: () => {} };
   const hosted = await hostServices([neighbours(log, { registry, targets }), analytics], ground);
@@ -74,9 +78,14 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
     append: (touches, recordedAt = NOW) => append(log, touches, recordedAt),
     settle: () => settle(log, hosted.gauges),
     gauges: hosted.gauges,
+    clock,
     by: (who = {}) => {
       const context = internalContext("acme");
-      return as({ ...context, now: () => NOW, principal: { ...context.principal, keyClass: "production", ...who } });
+      return as({
+        ...context,
+        now: () => clock.now,
+        principal: { ...context.principal, keyClass: "production", ...who },
+      });
     },
     close: async () => {
       await hosted.stop();
@@ -164,4 +173,9 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
     if (performance.now() > end) throw new Error(`it never came true: ${holds}`);
     await delay(5);
   }
+}
+
+/** The field that a refusal names. */
+export function fieldOf(error: ConnectError): string | undefined {
+  return error.findDetails(BadRequestSchema)[0]?.fieldViolations[0]?.field;
 }

@@ -23,9 +23,8 @@ const text = (value: string): string => value;
 
 function integer(min: number, max: number): (value: string) => number {
   return (value) => {
-    const number = Number(value);
-    if (!Number.isInteger(number) || number < min || number > max)
-      throw new Error(`a whole number from ${min} to ${max}`);
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(number >= min && number <= max)) throw new Error(`a whole number from ${min} to ${max}`);
     return number;
   };
 }
@@ -39,7 +38,8 @@ function oneOf<const T extends readonly string[]>(...words: T): (value: string) 
 
 function url(value: string): string {
   const parsed = URL.parse(value);
-  if (parsed === null || !/^https?:$/.test(parsed.protocol)) throw new Error("an http or https URL");
+  const isBase = parsed !== null && /^https?:$/.test(parsed.protocol) && !/[?#\s]/.test(value);
+  if (!isBase) throw new Error("an http or https URL without query");
   return value.replace(/\/+$/, "");
 }
 
@@ -49,28 +49,49 @@ function cidrs(value: string): readonly string[] {
     .map((part) => part.trim())
     .filter((part) => part !== "");
   for (const part of list) {
-    const [address = ""] = part.split("/");
-    if (!ipaddr.isValid(address)) throw new Error("a comma list of addresses or CIDRs, as 10.0.0.0/8");
-    if (part.includes("/")) ipaddr.parseCIDR(part);
+    const isKnown = part.includes(":")
+      ? ipaddr.IPv6.isValid(part) || ipaddr.IPv6.isValidCIDR(part)
+      : ipaddr.IPv4.isValidFourPartDecimal(part) || ipaddr.IPv4.isValidCIDRFourPartDecimal(part);
+    if (!isKnown) throw new Error("a comma list of addresses or CIDRs, as 10.0.0.0/8");
   }
   return list;
 }
 
+/** A key goes in a header, so it can have no blank in it. */
 function adminKey(value: string): string {
-  if (value.length < 24) throw new Error("at least 24 characters");
+  if (!/^[\x21-\x7e]{24,}$/.test(value)) throw new Error("at least 24 characters: ASCII letters, digits and signs");
+  return value;
+}
+
+/** 32 bytes as hex, or as base64 of either alphabet, with or without the padding. */
+export function decodeKey(value: string): Buffer {
+  if (/^[0-9a-f]{64}$/i.test(value)) return Buffer.from(value, "hex");
+  if (!/^[A-Za-z0-9+/_-]{43}=?$/.test(value)) throw new Error("32 bytes as hex or base64");
+  return Buffer.from(value, "base64");
+}
+
+function tagKey(value: string): string {
+  decodeKey(value);
   return value;
 }
 
 /** Limits of rate classes in place of the defaults: `off`, or `class=count/seconds` by comma. "scan=30/60,contact=5/60" */
 export type RateLimits = "off" | Readonly<Record<string, { count: number; seconds: number }>>;
 
+/** What limits count by: the rate class of a method, else the class of the key; `default` is every key's without one of its own. */
+const RATE_CLASSES: readonly string[] = [
+  ...["default", "query", "intake", "scan", "emergency", "contact", "public", "stranger"],
+  ...["admin", "development", "production", "analytics", "publishable", "internal"],
+];
+
 function rateLimits(value: string): RateLimits {
   if (value === "off") return "off";
   const limits: Record<string, { count: number; seconds: number }> = {};
-  for (const part of value.split(",").filter((piece) => piece !== "")) {
-    const match = /^([a-z]+)=([0-9]{1,9})\/([0-9]{1,6})$/.exec(part.trim());
-    if (match === null) throw new Error("off, or class=count/seconds by comma, as scan=30/60");
-    limits[match[1] as string] = { count: Number(match[2]), seconds: Number(match[3]) };
+  for (const part of value.split(",").filter((piece) => piece.trim() !== "")) {
+    const [, name = "", count, seconds] = /^([a-z]+)=([0-9]{1,9})\/([1-9][0-9]{0,5})$/.exec(part.trim()) ?? [];
+    if (name === "") throw new Error("off, or class=count/seconds by comma, as scan=30/60");
+    if (!RATE_CLASSES.includes(name)) throw new Error(`of the classes ${RATE_CLASSES.join(", ")}`);
+    limits[name] = { count: Number(count), seconds: Number(seconds) };
   }
   return limits;
 }
@@ -108,7 +129,7 @@ export const settings = {
     "WAYMARK_TAG_KEY",
     undefined,
     "32 bytes as hex or base64: encrypts the ids on printed tags. Without it a key file is made in the data folder.",
-    text,
+    tagKey,
   ),
   trustedProxies: setting(
     "WAYMARK_TRUSTED_PROXIES",

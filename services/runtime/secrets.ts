@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "./config.ts";
+import { type Config, decodeKey } from "./config.ts";
 
 /** Keys of this installation. They live in files of the data folder, readable by the owner alone, or come from settings. */
 export interface Secrets {
@@ -9,7 +9,7 @@ export interface Secrets {
   key: (name: string) => Buffer;
 }
 
-/** Opens the keys of a data folder, making the master key file at first use. */
+/** Opens the keys of a data folder that this process holds, making the master key file at first use. */
 export function openSecrets(config: Pick<Config, "data" | "tagKey">): Secrets {
   const master = readOrMake(join(config.data, "keys"), "master.key");
   const fromSetting = config.tagKey ? decodeKey(config.tagKey) : undefined;
@@ -26,19 +26,27 @@ export function equal(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-function decodeKey(text: string): Buffer {
-  const key = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, "hex") : Buffer.from(text, "base64");
-  if (key.length !== 32) throw new Error("WAYMARK_TAG_KEY must be 32 bytes as hex or base64");
-  return key;
-}
+/** Bytes of the master key. */
+const MASTER_BYTES = 32;
 
 function readOrMake(folder: string, name: string): Buffer {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, name);
-  try {
-    writeFileSync(path, randomBytes(32), { mode: 0o600, flag: "wx", flush: true });
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause;
+  if (!existsSync(path)) make(path);
+  const key = readFileSync(path);
+  // Anything else would be taken for a key as well, and what was sealed with the right one could not be read again.
+  if (key.length !== MASTER_BYTES) {
+    throw new Error(
+      `${path} is damaged: it has ${key.length} bytes in place of ${MASTER_BYTES}; restore it from a backup`,
+    );
   }
-  return readFileSync(path);
+  return key;
+}
+
+/** Whole or not at all, and on the disk: a process that is killed meanwhile must not leave a short key behind. */
+function make(path: string): void {
+  const temporary = `${path}.new`;
+  rmSync(temporary, { force: true });
+  writeFileSync(temporary, randomBytes(MASTER_BYTES), { mode: 0o600, flag: "wx", flush: true });
+  renameSync(temporary, path);
 }

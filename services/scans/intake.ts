@@ -109,7 +109,7 @@ function take(
   sorted.ids.push(id);
   if (arrival.id !== "") {
     const wall = wallOf({ purpose: arrival.purpose, test });
-    if (known.isTaken(id, wall) || sorted.given.has(id)) {
+    if (known.isTaken(id, wall)) {
       sorted.duplicate += 1;
       return;
     }

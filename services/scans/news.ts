@@ -38,8 +38,8 @@ export async function followNews(
     } catch {
       listeners.targets.forgetAll();
       listeners.settings.forgetAll();
-      await sleep(RETRY_MS, undefined, { signal: stop }).catch(() => {});
     }
+    await sleep(RETRY_MS, undefined, { signal: stop }).catch(() => {});
   }
 }
 

@@ -98,6 +98,16 @@ describe("the recorder", () => {
     expect(refusedOf(records)).toEqual([{ rejected, shed: 0, duplicate: 3, workspaceId: "w", test: false }]);
   });
 
+  it("records an id once, whatever requests of one turn it came with, and books the others as duplicates", async () => {
+    const { log, recorder } = open();
+    void recorder.put(parcel({ touches: [touch("a"), touch("b"), touch("a")] }));
+    void recorder.put(parcel({ touches: [touch("b"), touch("c")] }));
+    await turn();
+    const records = log.appends[0]?.records ?? [];
+    expect(idsOf(records)).toEqual([["a", "b", "c"]]);
+    expect(refusedOf(records)).toMatchObject([{ duplicate: 2, shed: 0 }]);
+  });
+
   it("sheds what finds no room, and books it with the next append", async () => {
     const { log, recorder } = open({ touches: 2, bytes: 1_000_000 });
     const first = recorder.put(parcel({ touches: [touch("a"), touch("b")] }));

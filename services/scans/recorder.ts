@@ -106,7 +106,8 @@ export class Recorder {
     for (const { parcel } of group) if (hasRefused(parcel)) refused.add(parcel.books, parcel);
     const stamp = { recordedAt: group.at(-1)?.parcel.books.arrivedAt ?? 0, traceparent: traceparent() };
     try {
-      const records = [...packTouches(touchesOf(group), stamp), ...refused.records()];
+      const touches = [...firstOfEach(group, refused)];
+      const records = [...packTouches(touches, stamp), ...refused.records()];
       const position = await log.append(records, newId("batch"));
       for (const { resolve } of group) resolve(position);
     } catch (error) {
@@ -124,8 +125,17 @@ export class Recorder {
   }
 }
 
-function* touchesOf(group: readonly Waiting[]): Iterable<Outgoing> {
-  for (const { parcel } of group) yield* parcel.touches;
+/** The touches of a group, each id once: a record never holds an id twice. The others are booked as duplicates. */
+function* firstOfEach(group: readonly Waiting[], refused: Tallies): Iterable<Outgoing> {
+  const seen = new Set<string>();
+  for (const { parcel } of group) {
+    for (const outgoing of parcel.touches) {
+      const before = seen.size;
+      seen.add(`${parcel.books.workspace}/${outgoing.touch.id}`);
+      if (seen.size > before) yield outgoing;
+      else refused.add(parcel.books, { duplicate: 1 });
+    }
+  }
 }
 
 function hasRefused({ rejected, duplicate }: Parcel): boolean {

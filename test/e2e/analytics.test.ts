@@ -122,7 +122,7 @@ describe("events", () => {
     expect(body.csv.contentType).toMatch(/^text\/csv/);
     const [header, ...lines] = body.csv.csvData.trimEnd().split("\r\n");
     const columns = header.split(",");
-    expect(columns).toEqual(expect.arrayContaining(["id", "scanned_at", "link_id", "country", "city"]));
+    expect(columns).toEqual(expect.arrayContaining(["id", "scannedAt", "linkId", "country", "city"]));
     expect(lines).toHaveLength(3);
     expect(lines[1].split(",")[columns.indexOf("city")]).toBe("'=1+1");
   });
@@ -165,7 +165,8 @@ it("events are paged through without a gap or a repetition while others arrive",
     expect(body.json.hasMore).toBe(body.json.nextPageToken !== "");
     if (!body.json.hasMore) break;
     token = body.json.nextPageToken;
-    await events([{ id: `new${page}`, scanned_at: at(1_000 + page) }], 251 + page);
+    const others = [1_000 + page, 100 + page, -100 - page].map((minute) => ({ scanned_at: at(minute) }));
+    await events(others, 253 + page * 3);
   }
   expect(seen).toEqual(Array.from({ length: 250 }, (_, n) => `p${249 - n}`));
 });

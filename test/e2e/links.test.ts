@@ -84,7 +84,7 @@ describe("a link", () => {
     });
     const event = body.json.events.find((candidate: { id: string }) => candidate.id === id);
     expect(event).toMatchObject({ httpMethod: "HTTP_METHOD_GET", destination: location.href });
-    expect(event.traces).toMatchObject([{ kind: "redirect", destination: location.href }]);
+    expect(event.traces).toMatchObject([{ eventId: id, stepKind: "redirect", destination: location.href }]);
   });
 
   it("is changed field by field, deleted with {}, and unknown afterwards", async () => {

@@ -18,6 +18,9 @@ export function operationsOf({ running }: Waymark): readonly Route[] {
 /** "POST /v1/scans" */
 export const nameOf = ({ method, path }: Route): string => `${method} ${path}`;
 
+/** Whether only an admin may call it. */
+export const isForAdmins = ({ rules }: Route): boolean => rules.scopes.every((scope) => scope === "admin");
+
 /** Whether anyone may call it without a key. */
 export const isPublic = ({ rules }: Route): boolean => rules.audience === Audience.ANYONE;
 
@@ -47,6 +50,8 @@ const FREE: Readonly<Record<string, unknown>> = {
   template: "circus",
   destination: 7,
   routing: "left",
+  ip_allow_list: "everywhere",
+  origins: "everywhere",
 };
 
 /** A body for each field of an operation, in which that field has a value of a wrong type. */

@@ -23,7 +23,7 @@ import { codes } from "../../services/codes/service.ts";
 export const NOW = Date.UTC(2026, 10, 24, 12);
 
 /** The access service (and codes, which it asks) over a store and a log in a folder. */
-export interface AccessGround extends Pick<Hosted, "client"> {
+export interface AccessGround extends Pick<Hosted, "client" | "methods"> {
   store: Store;
   /** What was told to the person who started it. */
   said: string[];
@@ -91,7 +91,17 @@ export async function openAccessGround(
   const by: AccessGround["by"] = (who, { ip = "", requestId = "req_1" } = {}) =>
     as({ principal: { ...admin, ...who }, requestId, ip, userAgent: "", newId, now: () => clock.now });
   const changes = (subject: Subject) => readChanges(log, subject);
-  return { client: hosted.client, store, said, clock, by, changes, onDisk: () => allBytes(folder), stop };
+  return {
+    client: hosted.client,
+    methods: hosted.methods,
+    store,
+    said,
+    clock,
+    by,
+    changes,
+    onDisk: () => allBytes(folder),
+    stop,
+  };
 }
 
 const admin: Principal = {

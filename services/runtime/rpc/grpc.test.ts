@@ -180,6 +180,18 @@ it("a body that is no message is refused, and the server goes on", async () => {
   expect((await connect(port).getSettings({}, caller)).timezone).toBe("UTC");
 });
 
+it("a server that says that it has too much to do is asked once, even for what may be repeated", async () => {
+  let calls = 0;
+  const { port } = await serve({
+    getSettings: () => {
+      calls += 1;
+      return Promise.reject(fail("OVERLOADED"));
+    },
+  });
+  expect(await told(connect(port).getSettings({}, caller))).toEqual(["OVERLOADED", Code.Unavailable]);
+  expect(calls).toBe(1);
+});
+
 describe("the end of a call", () => {
   it("at the client's deadline comes on both sides", async () => {
     const seen: AbortSignal[] = [];
@@ -244,23 +256,16 @@ describe("a server that is away", () => {
     expect((await asked).timezone).toBe("second");
   });
 
-  it("does not get a call twice that is not idempotent", async () => {
-    let calls = 0;
-    const { port } = await serve({
-      appendAudit: () => {
-        calls += 1;
-        return Promise.reject(fail("OVERLOADED"));
-      },
-      getSettings: () => {
-        calls += 1;
-        return Promise.reject(fail("OVERLOADED"));
-      },
-    });
-    const client = connect(port);
-    expect(await told(client.appendAudit({}, caller))).toEqual(["OVERLOADED", Code.Unavailable]);
-    expect(calls).toBe(1);
-    expect(await told(client.getSettings({}, caller))).toEqual(["OVERLOADED", Code.Unavailable]);
-    expect(calls).toBeGreaterThan(2);
+  it("and stays away fails an idempotent call in some seconds, and any other at once", async () => {
+    const { port, close } = await serve({ getSettings: () => ({}) });
+    await close(0);
+    const took = async (call: (client: ReturnType<typeof connect>) => Promise<unknown>) => {
+      const begun = performance.now();
+      expect((await caught(call(connect(port)))).code).toBe(Code.Unavailable);
+      return performance.now() - begun;
+    };
+    expect(await took((client) => client.appendAudit({}, caller))).toBeLessThan(500);
+    expect(await took((client) => client.getSettings({}, caller))).toBeLessThan(6_000);
   });
 
   it("stops the start of another on its port, saying which", async () => {

@@ -8,6 +8,9 @@ import { fail } from "../failure.ts";
 
 const DETAILS = "grpc-status-details-bin";
 
+/** With -1 a server asks channels not to try again: one that answers that it has too much to do must not get more. */
+const PUSHBACK = "grpc-retry-pushback-ms";
+
 /** The most field violations that go into a status: it travels as a header, which HTTP/2 peers limit to some kilobytes. */
 const MOST_VIOLATIONS = 20;
 
@@ -17,6 +20,7 @@ export function toStatus(
 ): Partial<StatusObject> & { code: number; details: string; metadata: Metadata } {
   const refusal = error instanceof ConnectError ? error : fail("INTERNAL", { requestId: "-" }, error);
   const metadata = new Metadata();
+  if (refusal.code === Code.Unavailable) metadata.set(PUSHBACK, "-1");
   const details: Any[] = [
     ...refusal.findDetails(ErrorInfoSchema).map((detail) => anyPack(ErrorInfoSchema, detail)),
     ...refusal.findDetails(BadRequestSchema).map((detail) => anyPack(BadRequestSchema, shortened(detail))),
