@@ -4,6 +4,7 @@ import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import { contextOf, type RequestContext } from "#runtime/context.ts";
 import { partitionOf } from "#runtime/log.ts";
 import type { TouchPurpose } from "#runtime/touches.ts";
+import type { Backlog } from "./backlog.ts";
 import type { IdLookup, KnownIds } from "./known-ids.ts";
 import { noSuchCode, type Refusal } from "./reasons.ts";
 import type { Recorder } from "./recorder.ts";
@@ -21,6 +22,7 @@ export interface IntakeParts {
   knownIds: KnownIds;
   recorder: Recorder;
   written: Written;
+  backlog: Backlog;
   lens: Lens;
 }
 
@@ -40,10 +42,11 @@ export interface Taken {
 export type Intake = (items: readonly Item[], handler: HandlerContext) => Promise<Taken>;
 
 export function openIntake(parts: IntakeParts): Intake {
-  const { recorder, settings, targets, knownIds, written } = parts;
+  const { recorder, settings, targets, knownIds, written, backlog } = parts;
   return async (items, handler) => {
     const context = contextOf(handler);
     const { workspace, test } = context.principal;
+    await backlog.room();
     const books: Books = { workspace, test, arrivedAt: context.now() };
     if (!recorder.hasRoom(items.length)) throw recorder.shed(books, items.length);
     const privacy = await settings.of(handler);
@@ -52,7 +55,9 @@ export function openIntake(parts: IntakeParts): Intake {
     const sorted = sort(items, { lens: parts.lens, context, privacy, codes, known });
     knownIds.note(workspace, sorted.given);
     try {
-      written.note(workspace, await recorder.put({ books, ...sorted }));
+      const position = await recorder.put({ books, ...sorted });
+      written.note(workspace, position);
+      backlog.note(sorted.touches.length, position);
     } catch (error) {
       knownIds.drop(workspace, sorted.given.keys());
       throw error;

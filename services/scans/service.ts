@@ -5,6 +5,7 @@ import { ScanService } from "#gen/waymark/scans/v1/scans_pb.ts";
 import { bundledPlaces, openPlaces } from "#runtime/place/places.ts";
 import { type Background, defineService, type ServiceDeps } from "#runtime/service.ts";
 import { TOUCH_SUBJECTS } from "#runtime/touches.ts";
+import { openBacklog } from "./backlog.ts";
 import { openUserAgents } from "./device.ts";
 import { scanHandlers } from "./handlers.ts";
 import { openIdentities } from "./identity.ts";
@@ -61,8 +62,9 @@ function openParts(deps: ServiceDeps) {
   const targets = openTargets(deps);
   const written = openWritten(deps);
   const recorder = new Recorder(deps);
-  const intake = openIntake({ settings, targets, knownIds: openKnownIds(deps), recorder, written, lens });
-  return { store, log, places, settings, targets, written, recorder, intake };
+  const backlog = openBacklog(deps);
+  const intake = openIntake({ settings, targets, knownIds: openKnownIds(deps), recorder, written, backlog, lens });
+  return { store, log, places, settings, targets, written, recorder, backlog, intake };
 }
 
 /** How often what is owed to the ledger is written when nothing else is. */
@@ -75,7 +77,11 @@ function startBackground(deps: ServiceDeps): Background {
   const timer = setInterval(() => void recorder.flush(), FLUSH_MS);
   timer.unref();
   return {
-    gauges: () => ({ queue_touches: recorder.depth.touches, queue_bytes: recorder.depth.bytes }),
+    gauges: () => ({
+      queue_touches: recorder.depth.touches,
+      queue_bytes: recorder.depth.bytes,
+      uncounted: backlog.depth(),
+    }),
     stop: async () => {
       clearInterval(timer);
       stopping.abort();
