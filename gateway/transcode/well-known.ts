@@ -44,7 +44,7 @@ const readListValue: Read = (value, reading) => {
   return isTame(value, reading) ? fromJson(ListValueSchema, value as JsonValue, { recursionLimit: 1000 }) : undefined;
 };
 
-/** Checks the depth and the numbers of free JSON, and takes keys named __proto__ out of it. */
+/** Checks the depth, the numbers and the texts of free JSON, and takes keys named __proto__ out of it. */
 function isTame(value: unknown, reading: Reading): boolean {
   const wrong = wildness(value, MAX_DEPTH - reading.depth);
   if (wrong !== undefined) fault(reading, wrong);
@@ -53,11 +53,12 @@ function isTame(value: unknown, reading: Reading): boolean {
 
 function wildness(value: unknown, levels: number): string | undefined {
   if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) return "has a number that is too large";
+  if (typeof value === "string") return value.isWellFormed() ? undefined : "must be well-formed Unicode";
   if (typeof value !== "object" || value === null) return undefined;
   if (levels <= 0) return `must not be nested deeper than ${MAX_DEPTH} levels`;
   const object = value as Record<string, unknown>;
   for (const key of Object.keys(object)) {
-    const wrong = key === "__proto__" ? undefined : wildness(object[key], levels - 1);
+    const wrong = key === "__proto__" ? undefined : (wildness(key, levels) ?? wildness(object[key], levels - 1));
     if (wrong !== undefined) return wrong;
     if (key === "__proto__") delete object[key];
   }

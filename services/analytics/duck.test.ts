@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   existsSync,
@@ -14,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Code, type ConnectError } from "@connectrpc/connect";
-import { DuckDBInstance, VARCHAR } from "@duckdb/node-api";
+import { VARCHAR } from "@duckdb/node-api";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { reasonOf } from "#runtime/failure.ts";
 import { type Duck, type DuckOptions, openDuck } from "./duck.ts";
@@ -207,15 +209,22 @@ describe("a file that cannot be used", () => {
     expect(await count()).toBe(0n);
   });
 
-  it("because another process holds it stays, and the reason is told", async () => {
-    const instance = await DuckDBInstance.create(path());
-    // Within one process DuckDB shares the file, so the lock of another is played by taking away the right to write.
-    instance.closeSync();
-    rmSync(path());
-    const { mkdirSync } = await import("node:fs");
-    mkdirSync(path());
-    await expect(open()).rejects.toThrow();
-    expect(existsSync(path())).toBe(true);
+  it("because another process holds it stays as it is, and the reason is told", async () => {
+    const script = `const { DuckDBInstance } = await import("@duckdb/node-api");
+      globalThis.held = await DuckDBInstance.create(${JSON.stringify(path())});
+      console.log("held"); setInterval(() => {}, 1000);`;
+    const other = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      await once(other.stdout, "data");
+      await expect(open()).rejects.toThrow(/lock/);
+    } finally {
+      other.kill("SIGKILL");
+      await once(other, "exit");
+    }
+    await open();
+    expect(await count()).toBe(50_000n);
   });
 
   it("because its middle is damaged tells so once, is made anew, and goes on", async () => {

@@ -127,7 +127,7 @@ async function transact(writer: DuckDBConnection, work: (writer: Writer) => Prom
 }
 
 /** So many rows are handed over before other work has its turn; DuckDB takes at most 2,048 in a chunk. */
-const CHUNK_ROWS = 1_024;
+const CHUNK_ROWS = 512;
 
 async function append(writer: DuckDBConnection, rows: { table: string; columns: Columns }): Promise<void> {
   const { types, length, slice } = rows.columns;

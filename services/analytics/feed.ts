@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import type { LogEntry } from "#runtime/log.ts";
 import type { Background, ServiceDeps } from "#runtime/service.ts";
 import { arrivalsOf } from "./arrivals.ts";
@@ -8,9 +8,12 @@ import type { Duck } from "./duck.ts";
 import type { Gate } from "./gate.ts";
 import { readWatermark } from "./watermark.ts";
 
-/** The most touches of one write, and the entries that one step reads: a step stays well under 50 ms of this thread. */
+/** The most touches of one write, and the entries that one step reads. */
 const STEP_TOUCHES = 4_096;
 const STEP_ENTRIES = 64;
+
+/** After so many touches, or entries without, other work of this thread has its turn. */
+const TURN_TOUCHES = 512;
 
 /** A pause between steps, so that many small entries become one write. Touches are visible within a second. */
 const PAUSE_MS = 200;
@@ -80,18 +83,28 @@ async function feedOnce(feeding: Feeding): Promise<void> {
   const { position, complete } = await readWatermark(duck);
   state.position = position;
   const follow = AbortSignal.any([stopping, duck.fault()]);
-  if (!complete) {
-    for await (const entries of log.read({ after: position, subjects: SUBJECTS, chunk: STEP_ENTRIES })) {
-      if (follow.aborted) return;
-      await step(feeding, entries);
-    }
-    await duck.write(({ run }) => run("UPDATE watermark SET complete = true"));
-  }
+  if (!complete) await catchUp(feeding, follow);
+  if (follow.aborted) return;
   gate.open(duck);
   for await (const entries of log.read({ after: state.position, subjects: SUBJECTS, chunk: STEP_ENTRIES, follow })) {
     await step(feeding, entries);
     if (entries.length < STEP_ENTRIES) await pause(PAUSE_MS, follow);
   }
+}
+
+/** Feeds all that is on the log now. */
+async function catchUp(feeding: Feeding, signal: AbortSignal): Promise<void> {
+  const { duck, log, state } = feeding;
+  const head = await log.head();
+  const after = state.position;
+  if (after < head) {
+    for await (const entries of log.read({ after, subjects: SUBJECTS, chunk: STEP_ENTRIES })) {
+      if (signal.aborted) return;
+      await step(feeding, entries);
+      if (state.position >= head) break;
+    }
+  }
+  await duck.write(({ run }) => run("UPDATE watermark SET complete = true"));
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -102,8 +115,14 @@ async function step(feeding: Feeding, entries: readonly LogEntry[]): Promise<voi
   const { state, log } = feeding;
   let events: Arrived[] = [];
   let upTo = state.position;
+  let sinceTurn = 0;
   for (const entry of entries) {
+    if (sinceTurn >= TURN_TOUCHES) {
+      await nextTurn();
+      sinceTurn = 0;
+    }
     const arrivals = arrivalsOf(entry);
+    sinceTurn += 1 + arrivals.events.length;
     state.unreadable += arrivals.unreadable;
     if (events.length > 0 && events.length + arrivals.events.length > STEP_TOUCHES) {
       await write(feeding, { events, upTo });

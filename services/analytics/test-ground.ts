@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ import { contextOf, type Principal } from "#runtime/context.ts";
 import { hostServices } from "#runtime/host.ts";
 import { as, internalContext } from "#runtime/internal.ts";
 import { openSqliteLog } from "#runtime/log.sqlite.ts";
-import type { Log } from "#runtime/log.ts";
+import type { Log, LogRecord } from "#runtime/log.ts";
 import { openLogger } from "#runtime/logger.ts";
 import { openSecrets } from "#runtime/secrets.ts";
 import { defineService } from "#runtime/service.ts";
@@ -75,7 +76,7 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
     registry,
     targets,
     api: hosted.client(AnalyticsService),
-    append: (touches, recordedAt = NOW) => append(log, touches, recordedAt),
+    append: (touches, recordedAt = NOW) => log.append([recordOf(touches, recordedAt)], randomUUID()),
     settle: () => settle(log, hosted.gauges),
     gauges: hosted.gauges,
     clock,
@@ -136,27 +137,39 @@ function neighbours(log: Log, { registry, targets }: { registry: RegistryStandIn
 function openFirsts(log: Log) {
   const positions = new Map<string, number>();
   let upTo = 0;
-  const readOn = async (): Promise<number> => {
+  let reading: Promise<number> | undefined;
+  const read = async (): Promise<number> => {
     for await (const entries of log.read({ after: upTo, subjects: TOUCH_SUBJECTS })) {
       for (const { position, payload } of entries) {
-        for (const { workspaceId, id } of fromBinary(TouchBatchSchema, payload).touches)
+        for (const { workspaceId, id } of touchesIn(payload))
           positions.set(`${workspaceId}/${id}`, positions.get(`${workspaceId}/${id}`) ?? position);
         upTo = position;
       }
     }
     return upTo;
   };
+  const readOn = (): Promise<number> => {
+    reading ??= read().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
   return { readOn, of: (workspace: string, id: string) => positions.get(`${workspace}/${id}`) };
 }
 
-let batches = 0;
+function touchesIn(payload: Uint8Array): readonly Touch[] {
+  try {
+    return fromBinary(TouchBatchSchema, payload).touches;
+  } catch {
+    return [];
+  }
+}
 
-async function append(log: Log, touches: readonly Touch[], recordedAt: number): Promise<number> {
+/** An entry of touches of one purpose, as intake writes it. */
+export function recordOf(touches: readonly Touch[], recordedAt: number): LogRecord {
   const subject = subjectOf[(touches[0]?.purpose ?? Purpose.MARKETING) as TouchPurpose];
   const batch = create(TouchBatchSchema, { touches: [...touches], recordedAt: timestampFromMs(recordedAt) });
-  const record = { subject, key: touches[0]?.codeId ?? "", payload: toBinary(TouchBatchSchema, batch) };
-  batches += 1;
-  return log.append([record], `${process.pid}.${batches}.${Math.random()}`);
+  return { subject, key: touches[0]?.codeId ?? "", payload: toBinary(TouchBatchSchema, batch) };
 }
 
 async function settle(log: Log, gauges: AnalyticsGround["gauges"]): Promise<void> {

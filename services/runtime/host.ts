@@ -67,14 +67,19 @@ async function startAll(services: readonly ServiceDefinition[], deps: ServiceDep
       if (start !== undefined) running.push({ name, background: await start(deps) });
     }
   } catch (error) {
-    await stopAll(running);
+    await stopAll(running).catch(() => undefined);
     throw error;
   }
   return running;
 }
 
+/** Stops all, also when one of them fails, and rejects with the first failure after that. */
 async function stopAll(running: Running): Promise<void> {
-  for (const { background } of running.toReversed()) await background.stop();
+  const failures: unknown[] = [];
+  for (const { background } of running.toReversed()) {
+    await background.stop().catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 function gather(running: Running): Record<string, number> {

@@ -77,11 +77,7 @@ function startBackground(deps: ServiceDeps): Background {
   const timer = setInterval(() => void recorder.flush(), FLUSH_MS);
   timer.unref();
   return {
-    gauges: () => ({
-      queue_touches: recorder.depth.touches,
-      queue_bytes: recorder.depth.bytes,
-      uncounted: backlog.depth(),
-    }),
+    gauges: () => ({ queue_touches: recorder.depth.touches, queue_bytes: recorder.depth.bytes }),
     stop: async () => {
       clearInterval(timer);
       stopping.abort();

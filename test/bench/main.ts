@@ -1,3 +1,4 @@
+import { calls } from "./calls.ts";
 import { batches, makeCodes, singles } from "./intake.ts";
 import { startMeasured } from "./process.ts";
 import { reads } from "./reads.ts";
@@ -6,6 +7,7 @@ import { type Finding, machine, toMarkdown } from "./report.ts";
 
 const HELP = `npm run bench [-- SCENARIO …]
 
+  calls      what a call within the process costs
   start      from spawn to ready, memory when idle, with the demo
   batches    POST /v1/scans in batches of 500
   singles    POST /v1/scans with one scan each
@@ -19,6 +21,7 @@ const MINUTE_MS = 60_000;
 const MONTH_MS = 29 * 86_400_000;
 
 const scenarios: Record<string, () => Promise<Finding[]>> = {
+  calls,
   start: async () => {
     const measured = await startMeasured({ WAYMARK_DEMO: "on" });
     await new Promise((resolve) => setTimeout(resolve, 10_000));

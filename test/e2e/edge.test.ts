@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startWaymark, type Waymark } from "../support/waymark.ts";
@@ -120,6 +121,34 @@ describe("outside of all APIs", () => {
   });
 });
 
+describe("a body that unpacks or streams", () => {
+  const post = (body: NonNullable<RequestInit["body"]>, headers: Record<string, string> = {}) =>
+    fetch(`${waymark.url}/v1/qpr-codes`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...headers },
+      body,
+      duplex: "half",
+    } as RequestInit);
+
+  it("to more than its limit is 413, one that is not what it says 400 or 415", async () => {
+    const bomb = gzipSync(`{"name":"${"x".repeat(20 << 20)}"}`);
+    expect(bomb.length).toBeLessThan(100_000);
+    expect((await post(bomb, { "content-encoding": "gzip" })).status).toBe(413);
+    expect((await post("{}", { "content-encoding": "gzip" })).status).toBe(400);
+    expect((await post("{}", { "content-encoding": "br" })).status).toBe(415);
+    const chunk = new TextEncoder().encode("x".repeat(100_000));
+    const endless = new ReadableStream({ pull: (controller) => controller.enqueue(chunk) });
+    // The server may answer while the body still comes, or close: both end the request.
+    const status = await post(endless).then(
+      (response) => response.status,
+      () => "closed",
+    );
+    expect(status).toBeOneOf([413, "closed"]);
+    const sound = await post(gzipSync('{"name":"A","prompt":"B"}'), { "content-encoding": "gzip" });
+    expect(sound.status).toBe(200);
+  });
+});
+
 describe("every answer", () => {
   it("has the caller's request id when it is a sound one, else one of its own", async () => {
     const given = await waymark.call("GET", "/v1/scans", { key, headers: { "x-request-id": "my-id.1" } });
@@ -127,6 +156,19 @@ describe("every answer", () => {
     const wrong = await waymark.call("GET", "/v1/scans", { headers: { "x-request-id": "<script>" } });
     expect(wrong.headers.get("x-request-id")).toMatch(/^req_[\w-]+$/);
     expect(wrong.body.request_id).toBe(wrong.headers.get("x-request-id"));
+  });
+
+  it("of a public endpoint may be read by every page, which may ask before", async () => {
+    const preflight = await waymark.call("OPTIONS", "/api/v1/scan/x/contact", {
+      headers: { origin: "https://any.example", "access-control-request-method": "POST" },
+    });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
+    expect(preflight.headers.get("access-control-allow-methods")).toContain("POST");
+    const answer = await waymark.call("GET", "/api/v1/scan/x", { headers: { origin: "https://any.example" } });
+    expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+    const keyed = await waymark.call("GET", "/v1/scans", { key, headers: { origin: "https://any.example" } });
+    expect(keyed.headers.get("access-control-allow-origin")).toBeNull();
   });
 
   it("cannot be sniffed, framed or kept", async () => {

@@ -98,3 +98,20 @@ it("a touchpoint of an experience that nobody has is 404", async () => {
   const answer = await send("POST", "/v3/touchpoints", { experienceId: "nobody", name: "n", value: "v" });
   expect([answer.status, answer.body]).toStrictEqual([404, { statusCode: 404, message: "Experience not found" }]);
 });
+
+it("scans may come as NDJSON, one a line", async () => {
+  await send("POST", "/v3/experiences", { id: "e", name: "E", value: "e" });
+  await send("POST", "/v3/touchpoints", { id: "t", experienceId: "e", name: "T", value: "t" });
+  const lines = [
+    { touchpointId: "t", userId: "u" },
+    { touchpointId: "nobody", userId: "u" },
+    { touchpointId: "t", userId: "v" },
+  ];
+  const headers = { "content-type": "application/x-ndjson" };
+  const body = lines.map((line) => JSON.stringify(line)).join("\n");
+  const answer = await waymark.call("POST", "/v3/touchpoint/scans", { key, headers, body });
+  expect([answer.status, answer.body.data]).toMatchObject([200, { accepted: 2, rejected: [{ index: 1 }] }]);
+  await waymark.running.idle();
+  const { body: seen } = await send("GET", "/v3/touchpoint/metrics?metricsType=TOUCHPOINT&touchpointId=t");
+  expect(seen.data.touchpoints.totalVisits).toBe(2);
+});

@@ -197,6 +197,23 @@ describe("impressions that are brought in", () => {
     expect(body.total).toMatchObject({ received: 6, accepted: 6, counted: 1, duplicate: 5, balanced: true });
   });
 
+  it("may come as NDJSON, one a line", async () => {
+    const { key: own } = await waymark.workspace("Lines");
+    await campus(own);
+    const lines = [{ ...FIRST }, { poster_id: "poster_nobody" }, { poster_id: "poster_123abc" }].map((line) =>
+      JSON.stringify(line),
+    );
+    const headers = { "content-type": "application/x-ndjson" };
+    const { status, body } = await waymark.call("POST", "/api/v1/impressions", {
+      key: own,
+      headers,
+      body: lines.join("\n"),
+    });
+    expect([status, body]).toMatchObject([200, { accepted: 2, rejected: [{ index: 1 }] }]);
+    await waymark.running.idle();
+    expect((await send("GET", "/api/v1/impressions", undefined, own)).body.total).toBe(2);
+  });
+
   it.each([{}, { impressions: [] }, { impressions: {} }])("are refused as a whole as %j", async (body) => {
     const answer = await send("POST", "/api/v1/impressions", body);
     expect([answer.status, answer.body.error]).toEqual([400, "Bad Request"]);

@@ -81,6 +81,30 @@ describe("with limits of its own", () => {
   });
 });
 
+it("tells how it stands on refusals too", async () => {
+  waymark = await startWaymark({ WAYMARK_RATE_LIMITS: "" });
+  const { call, workspace } = waymark;
+  const { key } = await workspace("Refused");
+  const made = await call("POST", "/waymark/v1/keys", { key, body: { name: "narrow", scopes: ["audit:read"] } });
+  const refusals: [number, Answer][] = [
+    [404, await call("GET", "/v1/scans/nobody", { key })],
+    [400, await call("GET", "/v1/scans?limit=0", { key })],
+    [400, await call("POST", "/v1/qpr-codes", { key, body: "{" })],
+    [403, await call("GET", "/v1/scans", { key: made.body.secret })],
+  ];
+  for (const [status, answer] of refusals) {
+    expect(answer.status).toBe(status);
+    for (const name of [
+      "x-ratelimit-limit",
+      "x-ratelimit-remaining",
+      "x-ratelimit-reset",
+      "ratelimit",
+      "ratelimit-policy",
+    ])
+      expect([status, name, answer.headers.get(name)]).toEqual([status, name, expect.stringMatching(/\d/)]);
+  }
+});
+
 describe("with the documented limits", () => {
   it("30 scans, 5 looks at emergencies and 5 contacts a minute for an address, 20 contacts an hour for a tag", async () => {
     const { call, workspace } = await startWaymark({ ...TRUSTING, WAYMARK_RATE_LIMITS: "" }).then((opened) => {
