@@ -18,6 +18,7 @@ const TOLD = [
   "sec-purpose",
   "x-purpose",
   "x-moz",
+  "x-waymark-consent",
   "sec-fetch-dest",
   "sec-fetch-mode",
   "sec-gpc",

@@ -72,26 +72,27 @@ async function start(
   const demo = await seedDemo({ config, client: hosted.client, isNew, idle: engines.projector.idle });
   const grpc = await serveGrpc({ config, hosted, secrets });
   if (grpc !== undefined) closing.push({ name: "gRPC", close: () => grpc.close(10_000) });
-  const ready = readiness({ ...engines, hosted });
+  const gateway = await openDoor({ config, logger, closing, hosted, ...engines });
+  collectProcessMetrics();
+  const url = publicUrlOf({ ...config, port: gateway.port });
+  const tookMs = performance.now() - begun;
+  for (const line of greeting({ config, url, announced, demo, grpcPort: grpc?.port, tookMs })) terminal.say(line);
+  return { url, hosted, idle: engines.projector.idle, stop: () => closeAll(closing) };
+}
+
+async function openDoor(
+  given: Engines & { config: Config; logger: Logger; closing: Closing; hosted: Hosted },
+): Promise<Gateway> {
+  const { config, logger, closing, hosted } = given;
+  const ready = readiness(given);
   const services = [...new Set([...hosted.methods.keys()].map((method) => method.parent))];
   const places = openPlaces(config.placeDatabase ?? bundledPlaces());
   closing.push({ name: "places", close: places.close });
   const countryOf = (ip: string): string => places.locate(ip)?.country ?? "";
   const gateway = await startGateway({ config, client: hosted.client, services, ready, countryOf, log: logger });
   closing.push({ name: "gateway", close: gateway.close });
-  followChanges(engines.log, { gateway, closing });
-  collectProcessMetrics();
-  const url = publicUrlOf({ ...config, port: gateway.port });
-  for (const line of greeting({
-    config,
-    url,
-    announced,
-    demo,
-    grpcPort: grpc?.port,
-    tookMs: performance.now() - begun,
-  }))
-    terminal.say(line);
-  return { url, hosted, idle: engines.projector.idle, stop: () => closeAll(closing) };
+  followChanges(given.log, { gateway, closing });
+  return gateway;
 }
 
 async function startTracing({ otlpEndpoint }: Config, closing: Closing): Promise<void> {

@@ -9,6 +9,7 @@ import type { GrpcServer } from "#runtime/rpc/grpc-server.ts";
 import { fromStatus } from "#runtime/rpc/status.ts";
 import { openSecrets } from "#runtime/secrets.ts";
 import { type AccessGround, newFolder, openAccessGround } from "../test/support/access-ground.ts";
+import { closeAll, until, watchHealth } from "../test/support/grpc-ground.ts";
 import { serveGrpc } from "./grpc.ts";
 
 const folder = newFolder();
@@ -144,6 +145,28 @@ it("knows the address of a caller over IPv6", async () => {
   client = before;
   await over6?.close(1_000);
   expect([typeof allowed, refused]).toEqual(["object", "ADDRESS_NOT_ALLOWED"]);
+});
+
+it("health follows what is ready, and what cannot be asked is not", async () => {
+  let ready = async () => ({ ready: true });
+  const server = await serveGrpc({
+    config: { host: "127.0.0.1", grpcPort: 0 },
+    hosted: ground,
+    secrets: { key: () => Buffer.alloc(32) },
+    ready: () => ready(),
+    everyMs: 5,
+  });
+  const words = watchHealth(server?.port as number, "");
+  await until(() => words.length === 1);
+  ready = async () => ({ ready: false });
+  await until(() => words.length === 2);
+  ready = async () => ({ ready: true });
+  await until(() => words.length === 3);
+  ready = () => Promise.reject(new Error("away"));
+  await until(() => words.length === 4);
+  await closeAll();
+  await server?.close(500);
+  expect(words.slice(0, 4)).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
 });
 
 it("is closed when no port is set", async () => {

@@ -17,17 +17,44 @@ export async function serveGrpc(given: {
   config: Pick<Config, "host" | "grpcPort">;
   hosted: Pick<Hosted, "methods" | "client">;
   secrets: Secrets;
+  /** What health follows. Without it health says SERVING until the close. */
+  ready?: () => Promise<{ ready: boolean }>;
+  /** How often it is asked. Default 2 s. */
+  everyMs?: number;
 }): Promise<GrpcServer | undefined> {
-  const { config, hosted, secrets } = given;
+  const { config, hosted, secrets, ready, everyMs = 2_000 } = given;
   if (config.grpcPort === undefined) return undefined;
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
-  return startGrpcServer({
+  const server = await startGrpcServer({
     address: `${host}:${config.grpcPort}`,
     methods: hosted.methods,
     key: secrets.key("envelope"),
     authenticate: authenticator(hosted.client),
     complete: (envelope) => ({ ...envelope, now: Date.now, newId }),
   });
+  return ready === undefined ? server : following(server, { ready, everyMs });
+}
+
+/** The server with its health held to what is ready, until it closes. */
+function following(
+  server: GrpcServer,
+  { ready, everyMs }: { ready: () => Promise<{ ready: boolean }>; everyMs: number },
+): GrpcServer {
+  let isOpen = true;
+  const look = async (): Promise<void> => {
+    const isReady = await ready().then(
+      (answer) => answer.ready,
+      () => false,
+    );
+    if (isOpen) server.setServing(isReady);
+  };
+  const timer = setInterval(look, everyMs).unref();
+  const close = (limitMs: number): Promise<void> => {
+    isOpen = false;
+    clearInterval(timer);
+    return server.close(limitMs);
+  };
+  return { ...server, close };
 }
 
 function authenticator(client: Hosted["client"]): GrpcServerOptions["authenticate"] {

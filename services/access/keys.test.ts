@@ -5,7 +5,6 @@ import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
 import { reasonOf } from "#runtime/failure.ts";
 import { type AccessGround, NOW, newFolder, openAccessGround } from "../../test/support/access-ground.ts";
-import { keyModel } from "./model.ts";
 import { hashOf } from "./rules.ts";
 
 const folder = newFolder();
@@ -172,73 +171,6 @@ describe("changing a key", () => {
   });
 });
 
-describe("rotating a key", () => {
-  it("lets both secrets work until the overlap ends, and then the new one alone", async () => {
-    const { key, secret } = await make();
-    const keyId = key?.id as string;
-    const next = await keys().rotateKey({ keyId, overlapSeconds: 60 }, by());
-    expect(next.key).toMatchObject({ id: keyId, prefix: next.secret.slice(0, 8) });
-    ground.clock.now += 59_999;
-    expect(await Promise.all([use(secret), use(next.secret)])).toEqual([keyId, keyId]);
-    ground.clock.now += 1;
-    expect(await Promise.all([use(secret), use(next.secret)])).toEqual(["KEY_REVOKED", keyId]);
-  });
-
-  it("without overlap ends the old secret, and earlier ones, at once", async () => {
-    const { key, secret } = await make();
-    const keyId = key?.id as string;
-    const second = await keys().rotateKey({ keyId, overlapSeconds: 3600 }, by());
-    const third = await keys().rotateKey({ keyId }, by());
-    expect(await Promise.all([use(secret), use(second.secret), use(third.secret)])).toEqual([
-      "KEY_REVOKED",
-      "KEY_REVOKED",
-      keyId,
-    ]);
-  });
-
-  it("twice leaves the first secret its overlap, as when the reply of the first was lost", async () => {
-    const { key, secret } = await make();
-    const keyId = key?.id as string;
-    await keys().rotateKey({ keyId, overlapSeconds: 3600 }, by());
-    const again = await keys().rotateKey({ keyId, overlapSeconds: 3600 }, by());
-    expect(await Promise.all([use(secret), use(again.secret)])).toEqual([keyId, keyId]);
-  });
-
-  it("works while the key is in use", async () => {
-    const { key, secret } = await make();
-    const keyId = key?.id as string;
-    const [rotated] = await Promise.all([
-      keys().rotateKey({ keyId, overlapSeconds: 60 }, by()),
-      use(secret),
-      use(secret),
-    ]);
-    expect(await use(rotated.secret)).toBe(keyId);
-  });
-
-  it("at the same time is won by one; the other is told to try again", async () => {
-    const { key } = await make();
-    const attempts = [1, 2].map(() => keys().rotateKey({ keyId: key?.id, overlapSeconds: 60 }, by()));
-    const outcomes = await Promise.all(attempts.map(reason));
-    expect(outcomes.sort()).toEqual(["KEY_CHANGED", "passes"]);
-    const winner = (await Promise.allSettled(attempts)).find(({ status }) => status === "fulfilled");
-    expect(await use((winner as PromiseFulfilledResult<{ secret: string }>).value.secret)).toBe(key?.id);
-  });
-
-  it("is refused when the key is revoked, has ended or is not there", async () => {
-    const revoked = await idOf(make());
-    await keys().deleteKey({ keyId: revoked }, by());
-    const ended = await idOf(make({ expiresAt: timestampFromMs(NOW + 1000) }));
-    ground.clock.now += 1000;
-    const attempts = [revoked, ended, "key_none"].map((keyId) => reason(keys().rotateKey({ keyId }, by())));
-    expect(await Promise.all(attempts)).toEqual(["KEY_ENDED", "KEY_ENDED", "KEY_NOT_FOUND"]);
-  });
-
-  it.each([-1, 2_592_001])("does not take an overlap of %i seconds", async (overlapSeconds) => {
-    const keyId = await idOf(make());
-    expect(await reason(keys().rotateKey({ keyId, overlapSeconds }, by()))).toBe("INVALID_FIELD overlap_seconds");
-  });
-});
-
 describe("revoking a key", () => {
   it("ends all its secrets at once and keeps it in the list", async () => {
     const { key, secret } = await make();
@@ -290,61 +222,6 @@ describe("caches", () => {
     const { key, secret } = await make();
     const rotated = await keys().rotateKey({ keyId: key?.id }, by());
     expect((await news())[0]?.aliases.sort()).toEqual([hashOf(secret), hashOf(rotated.secret)].sort());
-  });
-});
-
-describe("listing keys", () => {
-  const pages = async (pageSize: number) => {
-    const found: string[] = [];
-    for (let pageToken = ""; ; ) {
-      const page = await keys().listKeys({ pageSize, pageToken }, by());
-      found.push(...page.keys.map(({ id }) => id));
-      if (page.nextPageToken === "") return found;
-      pageToken = page.nextPageToken;
-    }
-  };
-
-  it.each([1, 7, 50, 200, 1000])(
-    "over 250 that share three times, %i a page, neither skips nor repeats",
-    async (size) => {
-      const of = ground.store.collection(keyModel).of(workspace);
-      const docs = Array.from({ length: 250 }, (_, index) => ({
-        id: `key_${String((index * 101) % 250).padStart(3, "0")}`,
-        name: "",
-        class: "production",
-        scopes: [],
-        prefix: "",
-        hash: "",
-        ipAllowList: [],
-        origins: [],
-        createdAt: NOW + (index < 210 ? 1 : index < 230 ? 0 : 2),
-      }));
-      await of.bulk(docs.map((doc) => ({ kind: "insert", doc })));
-      const newest = docs.toSorted((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1)).map(({ id }) => id);
-      expect(await pages(size)).toEqual(newest);
-    },
-  );
-
-  it("takes 50 when it is not told, and ends without a token", async () => {
-    for (let index = 0; index < 51; index += 1) await make({ name: `k${index}` });
-    const first = await keys().listKeys({}, by());
-    expect(first.keys).toHaveLength(50);
-    const last = await keys().listKeys({ pageToken: first.nextPageToken }, by());
-    expect([last.keys.length, last.nextPageToken]).toEqual([1, ""]);
-  });
-
-  it("goes on after a key that is gone by now", async () => {
-    for (const name of ["a", "b", "c"]) await make({ name });
-    const first = await keys().listKeys({ pageSize: 2 }, by());
-    await ground.store
-      .collection(keyModel)
-      .of(workspace)
-      .delete(first.keys[1]?.id as string);
-    expect((await keys().listKeys({ pageToken: first.nextPageToken }, by())).keys).toHaveLength(1);
-  });
-
-  it.each(["garbage", "W10"])("refuses the cursor %s", async (pageToken) => {
-    expect(await reason(keys().listKeys({ pageToken }, by()))).toBe("PAGE_TOKEN_INVALID page_token");
   });
 });
 

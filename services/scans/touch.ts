@@ -47,17 +47,13 @@ export function touchOf(arrival: Arrival, setting: Setting, lens: Lens): Touch {
   const reason = reasonOf(arrival, agent.actor);
   const address = arrival.ip === "" ? undefined : parseAddress(arrival.ip);
   const may = mayIdentify({ privacy, wishes: wishesOf(arrival.headers), hasOwnPseudonym: arrival.deviceId !== "" });
-  const signs = {
-    workspace: setting.workspace,
-    scannedAt,
-    deviceId: arrival.deviceId,
-    ip: address === undefined ? "" : formatAddress(address),
-    userAgent: arrival.userAgent,
-  };
+  const { workspace } = setting;
+  const ip = address === undefined ? "" : formatAddress(address);
+  const signs = { workspace, scannedAt, deviceId: arrival.deviceId, ip, userAgent: arrival.userAgent };
   return {
     $typeName: "waymark.events.v1.Touch",
     id: setting.id,
-    workspaceId: setting.workspace,
+    workspaceId: workspace,
     purpose: arrival.purpose,
     codeId: setting.codeId,
     shortId: setting.shortId,

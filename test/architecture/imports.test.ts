@@ -1,6 +1,6 @@
 import { dirname, join, normalize } from "node:path";
 import { expect, it } from "vitest";
-import { importsOf, type Source, sources } from "./source.ts";
+import { importsOf, isTest, type Source, sources } from "./source.ts";
 
 /** Where an import leads, from the root; undefined for packages and Node's own modules. */
 function target({ path }: Source, specifier: string): string | undefined {
@@ -9,14 +9,13 @@ function target({ path }: Source, specifier: string): string | undefined {
   return specifier.startsWith(".") ? normalize(join(dirname(path), specifier)) : undefined;
 }
 
-const isTest = (path: string): boolean => path.endsWith(".test.ts") || path.startsWith("test/");
 const composition = ["services/main.ts", "services/all-in-one.ts", "services/registry.ts", "services/projections.ts"];
 
 /** Why a file may not import another, or undefined when it may. */
 function offence(source: Source, to: string): string | undefined {
   const from = source.path;
   if (isTest(from) || composition.includes(from)) return undefined;
-  if (to.startsWith("proto/gen/")) return undefined;
+  if (to.startsWith("proto/gen/") || to === "package.json") return undefined;
   if (to.startsWith("test/")) return "product code never imports tests";
   if (from.startsWith("services/runtime/"))
     return to.startsWith("services/runtime/") ? undefined : "runtime imports only runtime";

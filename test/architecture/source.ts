@@ -28,3 +28,8 @@ export function importsOf({ text }: Source): string[] {
   const from = /^(?:import|export)\s[^"]*?from\s+"([^"]+)"|^import\s+"([^"]+)"|import\("([^"]+)"\)/gm;
   return [...text.matchAll(from)].map((match) => (match[1] ?? match[2] ?? match[3]) as string);
 }
+
+/** Tests, and what only tests use: `*.test.ts`, `test-*.ts` beside them, fixtures. */
+export function isTest(path: string): boolean {
+  return path.endsWith(".test.ts") || /(^|\/)(test-[^/]+\.ts$|fixture\/|test\/)/.test(path);
+}

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startWaymark, type Waymark } from "../support/waymark.ts";
 import { makeCode, sendScans } from "./campaign.ts";
+import { eventually } from "./eventually.ts";
 import { PHONE } from "./phones.ts";
 
 let waymark: Waymark;
@@ -71,8 +72,11 @@ describe("the ledger", () => {
     await waymark.call("HEAD", `/s/${code.short_id}`, { headers: { "user-agent": PHONE } });
     await waymark.call("GET", `/s/${code.short_id}`, { headers: { "user-agent": PHONE } });
     await waymark.call("POST", "/v1/scans", { key, body: { scans: "not a batch" } });
-    await waymark.running.idle();
-    const { total, hours } = await ledger();
+    const { total, hours } = await eventually(async () => {
+      const books = await ledger();
+      expect(books.total).toMatchObject({ received: 82, pending: 0 });
+      return books;
+    });
     expect(total).toStrictEqual({
       received: 40 + 7 + 1 + 3 + 25 + 4 + 2,
       accepted: 40 + 7 + 1 + 25 + 4 + 2,

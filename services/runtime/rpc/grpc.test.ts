@@ -1,70 +1,28 @@
-import { create, type DescMethodUnary, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Code, type HandlerContext } from "@connectrpc/connect";
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
+import { GetSettingsRequestSchema, GetSettingsResponseSchema } from "#gen/waymark/access/v1/authority_pb.ts";
 import {
-  AuthorityService,
-  GetSettingsRequestSchema,
-  GetSettingsResponseSchema,
-} from "#gen/waymark/access/v1/authority_pb.ts";
+  caller,
+  caught,
+  closeAll,
+  closing,
+  connect,
+  context,
+  KEY,
+  serve,
+  told,
+  until,
+} from "../../../test/support/grpc-ground.ts";
 import { contextOf, type RequestContext } from "../context.ts";
 import { fail, reasonOf } from "../failure.ts";
-import { as, internalContext, newId } from "../internal.ts";
-import { openLogger } from "../logger.ts";
-import { clientsOver } from "./clients.ts";
+import { as } from "../internal.ts";
 import { seal } from "./envelope.ts";
-import { createGrpcTransport, ENVELOPE_KEY } from "./grpc-client.ts";
-import { type GrpcServer, startGrpcServer } from "./grpc-server.ts";
-import { serverInterceptors } from "./interceptors.ts";
-import { bindMethods } from "./methods.ts";
+import { ENVELOPE_KEY } from "./grpc-client.ts";
 
-const KEY = Buffer.alloc(32, 7);
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
-
-/** A server of an authority service with these handlers, on a free port of this machine or a given one. */
-async function serve(handlers: object, address = "127.0.0.1:0"): Promise<GrpcServer> {
-  const routes = (router: ConnectRouter) => void router.service(AuthorityService, handlers);
-  const server = await startGrpcServer({
-    address,
-    methods: bindMethods(routes, serverInterceptors(openLogger("silent"))),
-    key: KEY,
-    authenticate: () => Promise.reject(fail("UNAUTHENTICATED")),
-    complete: (envelope) => ({ ...envelope, now: Date.now, newId }),
-  });
-  closing.push(() => server.close(0));
-  return server;
-}
-
-function connect(port: number, key = KEY) {
-  const methods = AuthorityService.methods as unknown as DescMethodUnary[];
-  const transport = createGrpcTransport({ target: `127.0.0.1:${port}`, methods, key });
-  closing.push(transport.close);
-  return clientsOver(() => transport)(AuthorityService);
-}
-
-const context = internalContext("acme", { requestId: "req_7", ip: "192.0.2.7", userAgent: "Mozilla/5.0 (ü)" });
-const caller = as({ ...context, method: "HEAD" });
-const caught = (work: Promise<unknown>) =>
-  work.then(
-    () => new Error("passes"),
-    (e: unknown) => e,
-  ) as Promise<ConnectError>;
-const told = async (work: Promise<unknown>) => {
-  const error = await caught(work);
-  return [reasonOf(error)?.reason, ConnectError.from(error).code];
-};
-
-/** Waits for a condition, for two seconds at most. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let attempt = 0; !holds(); attempt += 1) {
-    if (attempt > 400) throw new Error("it did not come true");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+afterEach(closeAll);
 
 describe("a call over gRPC", () => {
   it("brings who calls, for which request, by the signed envelope", async () => {
@@ -121,6 +79,19 @@ describe("a call over gRPC", () => {
     const items = [{ action: "x".repeat(1 << 20) }];
     await connect(port).appendAudit({ items }, caller);
     expect((await connect(port).getSettings({}, caller)).timezone).toHaveLength(1 << 20);
+  });
+
+  it("brings a user agent that is as long as HTTP allows", async () => {
+    const userAgent = "ü".repeat(8_000);
+    const seen: string[] = [];
+    const { port } = await serve({
+      getSettings: (_request: unknown, handler: HandlerContext) => {
+        seen.push(contextOf(handler).userAgent);
+        return {};
+      },
+    });
+    await connect(port).getSettings({}, as({ ...context, userAgent }));
+    expect(seen).toEqual([userAgent]);
   });
 
   it("to a method without handler is unimplemented", async () => {
@@ -231,134 +202,5 @@ describe("the end of a call", () => {
     const { port } = await serve({ getSettings: () => ({ calls: ++calls }) });
     const error = await caught(connect(port).getSettings({}, { ...caller, signal: AbortSignal.abort() }));
     expect([error.code, calls]).toEqual([Code.Canceled, 0]);
-  });
-});
-
-describe("a server that is away", () => {
-  it("is told without its address", async () => {
-    const { port, close } = await serve({ getSettings: () => ({}) });
-    await close(0);
-    const error = await caught(connect(port).appendAudit({}, caller));
-    expect([error.code, error.rawMessage]).toEqual([
-      Code.Unavailable,
-      "a part of Waymark does not answer; try again shortly",
-    ]);
-  });
-
-  it("and comes back within the second answers an idempotent call that was made meanwhile", async () => {
-    const first = await serve({ getSettings: () => ({ timezone: "first" }) });
-    const client = connect(first.port);
-    expect((await client.getSettings({}, caller)).timezone).toBe("first");
-    await first.close(0);
-    const asked = client.getSettings({}, { ...caller, timeoutMs: 10_000 });
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    await serve({ getSettings: () => ({ timezone: "second" }) }, `127.0.0.1:${first.port}`);
-    expect((await asked).timezone).toBe("second");
-  });
-
-  it("and stays away fails an idempotent call in some seconds, and any other at once", async () => {
-    const { port, close } = await serve({ getSettings: () => ({}) });
-    await close(0);
-    const took = async (call: (client: ReturnType<typeof connect>) => Promise<unknown>) => {
-      const begun = performance.now();
-      expect((await caught(call(connect(port)))).code).toBe(Code.Unavailable);
-      return performance.now() - begun;
-    };
-    expect(await took((client) => client.appendAudit({}, caller))).toBeLessThan(500);
-    expect(await took((client) => client.getSettings({}, caller))).toBeLessThan(6_000);
-  });
-
-  it("stops the start of another on its port, saying which", async () => {
-    const { port } = await serve({ getSettings: () => ({}) });
-    await expect(serve({ getSettings: () => ({}) }, `127.0.0.1:${port}`)).rejects.toThrow(String(port));
-  });
-});
-
-/** The words of a health watch, as they come. */
-function watchHealth(port: number, service: string): string[] {
-  const words: string[] = [];
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-  closing.push(() => client.close());
-  const request = Buffer.concat([Buffer.from([0x0a, service.length]), Buffer.from(service)]);
-  const stream = client.makeServerStreamRequest(
-    "/grpc.health.v1.Health/Watch",
-    () => (service === "" ? Buffer.alloc(0) : request),
-    (bytes: Buffer) => ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"][bytes[1] ?? 0] as string,
-    {},
-  );
-  stream.on("data", (word: string) => words.push(word)).on("error", () => words.push("closed"));
-  return words;
-}
-
-describe("health", () => {
-  it("is SERVING, then NOT_SERVING at the close, for the server and each service", async () => {
-    let end = () => {};
-    const { port, close } = await serve({
-      getSettings: () => new Promise((resolve) => (end = () => resolve({ timezone: "late" }))),
-    });
-    const watches = ["", "waymark.access.v1.AuthorityService"].map((name) => watchHealth(port, name));
-    const running = connect(port).getSettings({}, caller);
-    await until(() => watches.every((words) => words.length === 1));
-    const closed = close(2_000);
-    await until(() => watches.every((words) => words.length >= 2));
-    expect(watches.map((words) => words.slice(0, 2))).toEqual(Array(2).fill(["SERVING", "NOT_SERVING"]));
-    end();
-    expect((await running).timezone).toBe("late");
-    await closed;
-  });
-
-  it("follows what it is told", async () => {
-    const { port, setServing } = await serve({ getSettings: () => ({}) });
-    const words = watchHealth(port, "");
-    await until(() => words.length === 1);
-    setServing(false);
-    await until(() => words.length === 2);
-    setServing(true);
-    await until(() => words.length === 3);
-    expect(words).toEqual(["SERVING", "NOT_SERVING", "SERVING"]);
-  });
-});
-
-describe("closing", () => {
-  it("lets a running call end and takes no new one", async () => {
-    let end = () => {};
-    const { port, close } = await serve({
-      getSettings: () => new Promise((resolve) => (end = () => resolve({ timezone: "late" }))),
-    });
-    const client = connect(port);
-    const running = client.getSettings({}, caller);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const begun = performance.now();
-    const closed = close(10_000);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect((await caught(client.appendAudit({}, caller))).code).toBe(Code.Unavailable);
-    end();
-    expect((await running).timezone).toBe("late");
-    await closed;
-    expect(performance.now() - begun).toBeLessThan(5_000);
-  });
-
-  it("ends a call that does not end, at the limit", async () => {
-    const { port, close } = await serve({ getSettings: () => new Promise(() => {}) });
-    const running = caught(connect(port).getSettings({}, { ...caller, timeoutMs: 3_000 }));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const begun = performance.now();
-    await close(200);
-    expect(performance.now() - begun).toBeLessThan(1_500);
-    expect(ConnectError.from(await running).code).not.toBe(0);
-  });
-
-  it("of an idle server with clients that stay connected takes no time", async () => {
-    const { port, close } = await serve({ getSettings: () => ({}) });
-    await connect(port).getSettings({}, caller);
-    const begun = performance.now();
-    await close(10_000);
-    expect(performance.now() - begun).toBeLessThan(1_000);
-  });
-
-  it("twice is as once", async () => {
-    const { close } = await serve({ getSettings: () => ({}) });
-    await Promise.all([close(1_000), close(1_000)]);
-    await close(1_000);
   });
 });
