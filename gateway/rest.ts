@@ -15,6 +15,7 @@ import { refuse } from "./refuse.ts";
 import type { Route, RouteTable } from "./routes.ts";
 import { sendStream } from "./stream.ts";
 import { isRaw } from "./transcode/reply.ts";
+import { readInTurns } from "./transcode/slices.ts";
 
 /** What the REST face stands on. */
 export interface Rest {
@@ -74,7 +75,12 @@ async function answerRoute(
   const { rpc, rules } = route;
   const context = await admission.admit(exchange, rules);
   const body = route.body === "" ? undefined : await readBody(raw, rules.maxBodyBytes);
-  const message = route.read({ params, query: exchange.query, body, contentType: raw.headers["content-type"] });
+  const message = await readInTurns(route, {
+    params,
+    query: exchange.query,
+    body,
+    contentType: raw.headers["content-type"],
+  });
   const options = callOptions(exchange, context);
   if (rpc.methodKind !== "unary") {
     const signal = AbortSignal.any([stopping, ...(options.signal ? [options.signal] : [])]);
