@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ObjectChangedSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import { type Config, publicUrlOf } from "#runtime/config.ts";
-import { type Hosted, hostServices } from "#runtime/host.ts";
+import { type Ground, type Hosted, hostServices } from "#runtime/host.ts";
 import { lockFolder } from "#runtime/lock.ts";
 import { openSqliteLog } from "#runtime/log.sqlite.ts";
 import type { Log } from "#runtime/log.ts";
@@ -16,7 +16,7 @@ import { backgroundGauge, collectProcessMetrics } from "#runtime/telemetry.ts";
 import type { Readiness } from "../gateway/health.ts";
 import { type Gateway, startGateway } from "../gateway/server.ts";
 import { seedDemo } from "./demo/seed.ts";
-import { type Announced, greeting } from "./greeting.ts";
+import { greeting } from "./greeting.ts";
 import { serveGrpc } from "./grpc.ts";
 import { models } from "./projections.ts";
 import { registry } from "./registry.ts";
@@ -57,34 +57,37 @@ async function start(
   { terminal, closing }: { terminal: Terminal; closing: Closing },
 ): Promise<AllInOne> {
   const begun = performance.now();
-  const announced: Announced[] = [];
   const logger = openLogger(config.logLevel);
   await startTracing(config, closing);
   const lock = lockFolder(config.data);
   closing.push({ name: "folder", close: lock.release });
   const secrets = openSecrets(config);
   const engines = await openEngines(config, { terminal, closing, logger });
-  const announce = (what: string, value: string): void => void announced.push({ what, value });
+  const announce = (what: string, value: string): void => terminal.say(`  ${what}: ${value}`);
   const ground = { config, secrets, logger, announce, store: engines.store, log: engines.log };
   const isNew = (await engines.log.head()) === 0;
   const hosted = await hostServices(registry, ground);
   closing.push({ name: "services", close: hosted.stop });
   const demo = await seedDemo({ config, client: hosted.client, isNew, idle: engines.projector.idle });
-  const grpc = await serveGrpc({ config, hosted, secrets });
+  const ready = readiness({ ...engines, hosted });
+  const grpc = await serveGrpc({ config, hosted, secrets, ready });
   if (grpc !== undefined) closing.push({ name: "gRPC", close: () => grpc.close(10_000) });
-  const gateway = await openDoor({ config, logger, closing, hosted, ...engines });
+  const gateway = await openDoor({ config, logger, closing, hosted, ready, log: engines.log });
   collectProcessMetrics();
   const url = publicUrlOf({ ...config, port: gateway.port });
   const tookMs = performance.now() - begun;
-  for (const line of greeting({ config, url, announced, demo, grpcPort: grpc?.port, tookMs })) terminal.say(line);
+  for (const line of greeting({ config, url, demo, grpcPort: grpc?.port, tookMs })) terminal.say(line);
   return { url, hosted, idle: engines.projector.idle, stop: () => closeAll(closing) };
 }
 
 async function openDoor(
-  given: Engines & { config: Config; logger: Logger; closing: Closing; hosted: Hosted },
+  given: Pick<Ground, "config" | "logger" | "log"> & {
+    closing: Closing;
+    hosted: Hosted;
+    ready: () => Promise<Readiness>;
+  },
 ): Promise<Gateway> {
-  const { config, logger, closing, hosted } = given;
-  const ready = readiness(given);
+  const { config, logger, closing, hosted, ready } = given;
   const services = [...new Set([...hosted.methods.keys()].map((method) => method.parent))];
   const places = openPlaces(config.placeDatabase ?? bundledPlaces());
   closing.push({ name: "places", close: places.close });

@@ -2,23 +2,16 @@ import { resolve } from "node:path";
 import type { Config } from "#runtime/config.ts";
 import type { Demo } from "./demo/seed.ts";
 
-/** Something that is told once, when it is made: the first admin key. */
-export interface Announced {
-  what: string;
-  value: string;
-}
-
 /** What the terminal shows when Waymark is ready. */
 export function greeting(given: {
   config: Config;
   url: string;
-  announced: readonly Announced[];
   demo: Demo | undefined;
   /** Where internal callers reach the services; undefined when closed. */
   grpcPort: number | undefined;
   tookMs: number;
 }): string[] {
-  const { config, url, announced, demo } = given;
+  const { config, url, demo } = given;
   return [
     "",
     `  Waymark is ready at ${url}  (${(given.tookMs / 1000).toFixed(1)} s)`,
@@ -27,7 +20,6 @@ export function greeting(given: {
     `  data            ${resolve(config.data)}`,
     `  in this process gateway, all services, log and store; stop with Ctrl-C`,
     ...(given.grpcPort === undefined ? [] : [`  gRPC            localhost:${given.grpcPort}`]),
-    ...announced.map(({ what, value }) => `  ${what}: ${value}`),
     ...(demo === undefined ? [] : demoLines(url, demo)),
     "",
   ];

@@ -172,9 +172,9 @@ describe("a process that is killed between two writes", () => {
       const keys = (await ground.client(KeyService).listKeys({}, ground.by({ workspace: "hotel" }))).keys;
       expect(keys).toHaveLength(1);
       if (typeof again === "object") expect(await use(ground, again.secret)).toBe("production of hotel");
-      else expect([after, again]).toEqual([5, "WORKSPACE_EXISTS"]);
+      else expect([after, again]).toEqual([6, "WORKSPACE_EXISTS"]);
     });
-    expect(writes).toBe(5);
+    expect(writes).toBe(6);
   });
 
   it("of the making of a key leaves no key that cannot be used", async () => {

@@ -40,7 +40,7 @@ export function accessStore(deps: Pick<ServiceDeps, "store" | "log" | "newId" | 
   /** Tells caches to drop an object and the names it is known by. Resolves when that is durable. */
   async function announce(
     subject: Subject,
-    changed: { workspace: string; id: string; change: "updated" | "deleted"; aliases?: readonly string[] },
+    changed: { workspace: string; id: string; change: "created" | "updated" | "deleted"; aliases?: readonly string[] },
   ): Promise<void> {
     const event = create(ObjectChangedSchema, {
       workspaceId: changed.workspace,

@@ -147,7 +147,10 @@ describe("changing a workspace", () => {
     await create();
     await workspaces().updateWorkspace({ name: "Inn" }, inside());
     const told = (await ground.changes("workspaces.changed")).filter(({ workspaceId }) => workspaceId === id);
-    expect(told).toMatchObject([{ objectId: id, change: "updated" }]);
+    expect(told).toMatchObject([
+      { objectId: id, change: "created" },
+      { objectId: id, change: "updated" },
+    ]);
   });
 
   it.each<[Parameters<ReturnType<typeof workspaces>["updateWorkspace"]>[0], string]>([

@@ -35,6 +35,7 @@ export function workspaceHandlers(deps: ServiceDeps, store: AccessStore): Servic
       checkOperator(context);
       const doc = await beginWorkspace(store, context, request);
       await setOwner(deps, doc, request.ownerEmail);
+      await store.announce("workspaces.changed", { workspace: doc.id, id: doc.id, change: "created" });
       const scopes = Object.keys(SCOPES).filter((scope) => scope !== "admin");
       const first = { id: doc.firstKeyId, name: "first key", class: "production", ipAllowList: [], origins: [] };
       const made = await store.addKey(doc.id, { ...first, scopes, createdAt: doc.createdAt });

@@ -116,7 +116,7 @@ export const settings = {
   adminKey: setting(
     "WAYMARK_ADMIN_KEY",
     undefined,
-    "An admin key of the workspace `default`, 24 characters or more. Without it the first start makes one and prints it once.",
+    "An admin key of the workspace `default`, 24 characters or more; a changed one takes the place of the one before. Without it the first start makes one and prints it once.",
     adminKey,
   ),
   demo: setting(

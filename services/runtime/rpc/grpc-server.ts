@@ -59,7 +59,11 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
       error === null ? resolve(bound) : reject(error),
     );
   });
+  let isServing = true;
   const setServing = (serving: boolean): void => {
+    // Those who watch are told changes alone.
+    if (serving === isServing) return;
+    isServing = serving;
     for (const name of ["", ...names]) health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
   };
   return { port, setServing, close: (limitMs) => close(server, { setServing, limitMs }) };
