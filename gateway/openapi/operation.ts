@@ -10,6 +10,9 @@ import type { Schemas } from "./schemas.ts";
 /** Names of the security schemes; each is enough. */
 const SCHEMES = ["bearer", "apiKey", "distinctKey"] as const;
 
+/** Comments of the contract say the scope at their end for those who read the proto; here it is said from the option. */
+const SAID = / ?Scopes?: [^.]*\.\s*$/;
+
 /** The operation of a route. */
 export function operation(
   route: Route,
@@ -27,7 +30,7 @@ export function operation(
     operationId,
     tags: [dialect.name],
     summary: firstSentence(comment) || spaced(rpc.name),
-    description: [comment, access(route)].filter((part) => part !== "").join("\n\n"),
+    description: [comment.replace(SAID, ""), access(route)].filter((part) => part !== "").join("\n\n"),
     ...(parameters.length > 0 && { parameters }),
     ...(body !== undefined && { requestBody: body }),
     responses: responses(route, schemas),

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { GetLedgerRequest, LedgerService, LedgerTallySchema } from "#gen/waymark/scans/v1/ledger_pb.ts";
 import { contextOf } from "#runtime/context.ts";
@@ -29,7 +29,7 @@ export function ledgerHandlers(parts: Sources & { written: Written }): ServiceIm
       const last = page.at(-1)?.[0];
       return {
         total: toTally(total),
-        hours: page.map(([hour, books]) => ({ hour: timestampFromMs(hour), tally: toTally(books) })),
+        hours: page.map(([hour, books]) => ({ hour: hourText(hour), tally: toTally(books) })),
         nextPageToken: last !== undefined && page.length < open.length ? tokenOf(last) : "",
       };
     },
@@ -57,6 +57,11 @@ function toTally(books: Books): MessageInitShape<typeof LedgerTallySchema> {
     pending: BigInt(pending),
     balanced: accepted === known,
   };
+}
+
+/** "2026-11-21T10:00:00Z". */
+function hourText(hour: number): string {
+  return new Date(hour).toISOString().replace(".000Z", "Z");
 }
 
 /** The hour after which a page begins. */

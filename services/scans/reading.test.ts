@@ -255,7 +255,7 @@ describe("GetLedger", () => {
     await bench.idle();
     const after = await ledger();
     expect(after.total).toMatchObject({ ...open, counted: 2n, duplicate: 2n, pending: 0n, balanced: true });
-    expect(after.hours.map(({ hour, tally }) => [hour, tally?.received])).toEqual([[at("2026-03-20T15:00:00Z"), 9n]]);
+    expect(after.hours.map(({ hour, tally }) => [hour, tally?.received])).toEqual([["2026-03-20T15:00:00Z", 9n]]);
     expect((await ledger({}, { test: true })).total).toMatchObject({ received: 0n, balanced: true });
     expect((await ledger({}, { workspace: "other" })).total).toMatchObject({ received: 0n });
   });
@@ -267,8 +267,7 @@ describe("GetLedger", () => {
       await create([{ qprCodeId: "qpr_1" }]);
     }
     await bench.idle();
-    const hoursOf = (reply: Awaited<ReturnType<typeof ledger>>) =>
-      reply.hours.map(({ hour }) => hour && timestampDate(hour).toISOString().slice(8, 13));
+    const hoursOf = (reply: Awaited<ReturnType<typeof ledger>>) => reply.hours.map(({ hour }) => hour.slice(8, 13));
     const first = await ledger({ pageSize: 2 });
     expect(hoursOf(first)).toEqual(["20T12", "20T13"]);
     expect(first.total).toMatchObject({ received: 3n, counted: 3n });
