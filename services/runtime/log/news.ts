@@ -1,6 +1,12 @@
 import { BroadcastChannel } from "node:worker_threads";
 import { channelOf } from "./group.ts";
 
+/**
+ * Readers are woken so long after the first news, for all that comes meanwhile: under load each wake costs a look at the
+ * file a reader, which per append would be more than the appends themselves.
+ */
+const GATHER_MS = 4;
+
 /** Tells the readers of one thread that a log has grown. */
 export interface News {
   /** How many announcements have come. */
@@ -16,15 +22,20 @@ export function openNews(path: string): News {
   let count = 0;
   let closed = false;
   const waiting = new Set<() => void>();
+  let gathering: NodeJS.Timeout | undefined;
   const heads = new BroadcastChannel(channelOf(path));
+  const wakeAll = () => {
+    gathering = undefined;
+    for (const wake of waiting) wake();
+  };
   heads.onmessage = () => {
     count += 1;
-    for (const wake of waiting) wake();
+    gathering ??= setTimeout(wakeAll, GATHER_MS);
   };
   heads.unref();
 
   const wait: News["wait"] = ({ seen, signal, timeoutMs }) => {
-    if (closed || signal.aborted || count !== seen) return Promise.resolve();
+    if (closed || signal.aborted || (count !== seen && gathering === undefined)) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = () => {
         clearTimeout(timer);
@@ -40,7 +51,8 @@ export function openNews(path: string): News {
   const close = () => {
     closed = true;
     heads.close();
-    for (const wake of waiting) wake();
+    clearTimeout(gathering);
+    wakeAll();
   };
   return { count: () => count, wait, isClosed: () => closed, close };
 }
