@@ -14,9 +14,9 @@ const NEWLINE = 0x0a;
  */
 export async function readInTurns(route: Route, input: RouteInput): Promise<Message> {
   const { body } = input;
+  if (body === undefined || body.length <= SLICE_BYTES || !isLines(input)) return route.read(input);
   const lists = listsOf(route);
-  if (body === undefined || body.length <= SLICE_BYTES || lists === undefined || !isLines(input))
-    return route.read(input);
+  if (lists === undefined) return route.read(input);
   let whole: Draft | undefined;
   for (const slice of slicesOf(body)) {
     const part = route.read({ ...input, body: slice }) as Draft;
