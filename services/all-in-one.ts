@@ -69,7 +69,7 @@ async function start(
   const hosted = await hostServices(registry, ground);
   closing.push({ name: "services", close: hosted.stop });
   const demo = await seedDemo({ config, client: hosted.client, isNew, idle: engines.projector.idle });
-  const ready = readiness({ ...engines, hosted });
+  const ready = readiness({ ...engines, hosted, logger });
   const grpc = await serveGrpc({ config, hosted, secrets, ready });
   if (grpc !== undefined) closing.push({ name: "gRPC", close: () => grpc.close(10_000) });
   const gateway = await openDoor({ config, logger, closing, hosted, ready, log: engines.log });
@@ -129,14 +129,20 @@ async function openEngines(
 }
 
 /** What /readyz says: each dependency, and how far each projection is behind. */
-function readiness({ log, store, projector, hosted }: Engines & { hosted: Hosted }): () => Promise<Readiness> {
-  return async () => {
+function readiness(given: Engines & { hosted: Hosted; logger: Logger }): () => Promise<Readiness> {
+  const { log, store, projector, hosted, logger } = given;
+  const look = async (): Promise<Readiness> => {
     const [logWord, storeWord, gauges] = await Promise.all([word(log.ping()), word(store.ping()), projector.gauges()]);
     const all = { ...gauges, ...hosted.gauges() };
     for (const [name, value] of Object.entries(all)) backgroundGauge.labels(name).set(value);
     const dependencies = { log: logWord, store: storeWord };
     return { ready: logWord === "ok" && storeWord === "ok", dependencies, lag: all };
   };
+  return () =>
+    look().catch((error: Error) => {
+      logger.error({ stack: error.stack }, "readiness cannot be told");
+      throw error;
+    });
 }
 
 async function word(ping: Promise<void>): Promise<string> {

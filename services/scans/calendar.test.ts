@@ -93,3 +93,9 @@ it.each([
   ["+05:30", false],
   ["", false],
 ])("%j is a time zone: %j", (name, is) => expect(isTimezone(name)).toBe(is));
+
+it("refuses an endless list of hours, and names the field", () => {
+  const range = { start: Date.UTC(2000, 0, 1), now: Date.UTC(2026, 0, 1), zone: "UTC" } as const;
+  expect(() => bucketsOf({ ...range, granularity: "hour" })).toThrow(/granularity must be day or week/);
+  expect(bucketsOf({ ...range, granularity: "day" }).starts).toHaveLength(9_498);
+});

@@ -1,3 +1,4 @@
+import { fail } from "#runtime/failure.ts";
 import { HOUR_MS } from "./scope.ts";
 
 /** How a series is cut. */
@@ -26,8 +27,16 @@ export function midnight(at: number, zone: string, daysBefore = 0): number {
   return startOf(dateOf(at, zone).subtract({ days: daysBefore }), zone);
 }
 
-/** The buckets from the midnight `start` to the one of `now`. There is always one. */
+/** The most hours of one answer: more than two years. */
+const MOST_HOURS = 20_000;
+
+/** The buckets from the midnight `start` to the one of `now`. There is always one. Refuses an endless list of hours. */
 export function bucketsOf({ start, now, zone, granularity }: Range & { granularity: Granularity }): Buckets {
+  if (granularity === "hour" && now - start > MOST_HOURS * HOUR_MS)
+    throw fail("INVALID_FIELD", {
+      field: "granularity",
+      must: `must be day or week: this period has more than ${MOST_HOURS} hours`,
+    });
   if (granularity === "hour") return hours({ start, now, zone });
   return granularity === "day" ? days({ start, now, zone }) : weeks({ start, now, zone });
 }

@@ -52,7 +52,7 @@ export function openIntake(parts: IntakeParts): Intake {
     const privacy = await settings.of(handler);
     const codes = await targets.find(namesOf(items), handler);
     const known = await knownIds.lookUp(workspace, idsOf(items));
-    const sorted = sort(items, { lens: parts.lens, context, privacy, codes, known });
+    const sorted = sort(items, { lens: parts.lens, context, arrivedAt: books.arrivedAt, privacy, codes, known });
     knownIds.note(workspace, sorted.given);
     try {
       const position = await recorder.put({ books, ...sorted });
@@ -71,6 +71,8 @@ export function openIntake(parts: IntakeParts): Intake {
 interface Known {
   lens: Lens;
   context: RequestContext;
+  /** When the request came in: the time of touches that say none. */
+  arrivedAt: number;
   privacy: Privacy;
   codes: FoundCodes;
   known: IdLookup;
@@ -107,7 +109,7 @@ function refuse({ rejected, refusals, ids }: Sorted, { code, message }: Refusal)
 function take(
   sorted: Sorted,
   arrival: Arrival,
-  { code, context, privacy, lens, known }: Known & { code: TakenCode },
+  { code, context, arrivedAt, privacy, lens, known }: Known & { code: TakenCode },
 ): void {
   const { workspace, test } = context.principal;
   const id = arrival.id === "" ? context.newId(idPrefix(arrival.purpose)) : arrival.id;
@@ -120,7 +122,7 @@ function take(
     }
     sorted.given.set(id, wall);
   }
-  const touch = touchOf(arrival, { id, workspace, test, now: context.now(), privacy, ...code }, lens);
+  const touch = touchOf(arrival, { id, workspace, test, now: arrivedAt, privacy, ...code }, lens);
   // Its fault would have been found before: see faultOfArrival.
   const purpose = arrival.purpose as TouchPurpose;
   sorted.touches.push({ touch, purpose, partition: code.partition, weight: weightOf(touch) });
