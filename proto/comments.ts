@@ -1,7 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { fromBinary } from "@bufbuild/protobuf";
-import { type DescriptorProto, type EnumDescriptorProto, type FileDescriptorProto, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import {
+  type DescriptorProto,
+  type EnumDescriptorProto,
+  type FileDescriptorProto,
+  FileDescriptorSetSchema,
+} from "@bufbuild/protobuf/wkt";
 
 /**
  * Writes gen/comments.json: what the protos of Waymark say about each element, by its full name. Generated code has no
@@ -46,7 +51,10 @@ function fileElements(file: FileDescriptorProto): Named[] {
 /** Lines of a paragraph are one line; paragraphs stay apart, and so do the items of a list. */
 function flow(comment: string): string {
   const lines = comment.split("\n").map((line) => line.trim());
-  return lines.join("\n").trim().replace(/(?<!\n)\n(?!\n|[-*] )/g, " ");
+  return lines
+    .join("\n")
+    .trim()
+    .replace(/(?<!\n)\n(?!\n|[-*] )/g, " ");
 }
 
 function fileComments(file: FileDescriptorProto): [string, string][] {
