@@ -1,9 +1,10 @@
+import type { Subject } from "../log.ts";
 import { type LogRecord, partitionOf } from "../log.ts";
 
 /** One append on its way to the writer. Without records it only proves that the log can be written. */
 export interface GroupAppend {
   batchId: string;
-  records: { subject: string; partition: number; sizeBytes: number }[];
+  records: { subject: Subject; partition: number; sizeBytes: number }[];
 }
 
 /** Appends that are made durable together. */

@@ -41,7 +41,7 @@ export function openReader(path: string): LogReader {
       } else if (follow === undefined) return;
       else {
         after = Math.max(after, head); // what lies up to there is of other subjects or partitions
-        await news.wait({ seen, signal: follow, timeoutMs: POLL_MS });
+        await news.wait({ seen, subjects: options.subjects, signal: follow, timeoutMs: POLL_MS });
       }
     }
   }

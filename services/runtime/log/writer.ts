@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { BroadcastChannel, type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { type Answer, channelOf, type Group, type GroupAppend, type Order, type WriterData } from "./group.ts";
+import type { Announcement } from "./news.ts";
 import { openForWriting, whyOf } from "./schema.ts";
 
 /** How long a batch id is remembered. */
@@ -71,7 +72,7 @@ export function serveAppends(port: MessagePort, { path, maxBytes }: WriterData):
     try {
       const positions = write(group);
       const last = Math.max(...positions);
-      if (last > 0) heads.postMessage(last);
+      if (last > 0) heads.postMessage(announcementOf(group));
       return { kind: "appended", positions };
     } catch (cause) {
       return { kind: "refused", why: whyOf(cause) };
@@ -83,6 +84,11 @@ export function serveAppends(port: MessagePort, { path, maxBytes }: WriterData):
     heads.close();
     port.close();
   });
+}
+
+function announcementOf({ appends }: Group): Announcement {
+  const subjects = new Set(appends.flatMap(({ records }) => records.map(({ subject }) => subject)));
+  return { subjects: [...subjects] };
 }
 
 const data = workerData as WriterData | null;
