@@ -3,6 +3,7 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { EventSchema, SortDirection, VisitorSchema } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { deviceKey } from "./device-key.ts";
 import * as plain from "./test-answers.ts";
 import { type AnalyticsGround, NOW, openAnalyticsGround } from "./test-ground.ts";
 import { entriesOf, history, type Step } from "./test-history.ts";
@@ -159,7 +160,7 @@ async function checkVisitors(all: plain.Event[], key: plain.Asked): Promise<void
       .visitors(events)
       .filter(({ device }) => linkId === undefined || met(device))
       .filter(({ device }) => search === undefined || `vis_${device}`.toLowerCase().includes("_d"))
-      .toSorted((a, b) => sign * (of(a) - of(b) || plain.byBytes(a.device, b.device)));
+      .toSorted((a, b) => sign * (of(a) - of(b) || Number(deviceKey(a.device) - deviceKey(b.device))));
     const request = { sortField, sortDirection, linkId, search, pageSize: 1 + (index % 3) };
     const got = [];
     for (let pageToken = "", more = true; more; ) {

@@ -1,6 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { BIGINT, BOOLEAN, type DuckDBType, type DuckDBValue, UINTEGER, UTINYINT, VARCHAR } from "@duckdb/node-api";
 import { DeviceType, DeviceTypeSchema, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
+import { deviceKey } from "./device-key.ts";
 
 /** A touch with where it stands on the log. */
 export interface Arrived {
@@ -49,6 +50,7 @@ export const COLUMNS: readonly Column[] = [
   { name: "test", type: BOOLEAN, of: ({ touch }) => touch.test },
   text("short_id", (touch) => touch.shortId),
   text("device_id", (touch) => touch.deviceId),
+  { name: "device_key", type: BIGINT, of: ({ touch }) => (touch.deviceId ? deviceKey(touch.deviceId) : null) },
   text("country", (touch) => touch.place?.country),
   text("region", (touch) => touch.place?.region),
   text("city", (touch) => touch.place?.city),

@@ -21,13 +21,20 @@ export function encodeCursor(question: unknown, { key, id, upTo, total }: Cursor
   return Buffer.from(JSON.stringify([fingerprint(question), key, id, upTo, total])).toString("base64url");
 }
 
-/** The cursor of a token; undefined for the first page. Refuses tokens of other questions and what is no token. */
-export function decodeCursor(question: unknown, token: string): Cursor | undefined {
+/**
+ * The cursor of a token; undefined for the first page. Refuses tokens of other questions, ids that cannot be, and what
+ * is no token.
+ */
+export function decodeCursor(
+  question: unknown,
+  token: string,
+  canBe: (id: string) => boolean = () => true,
+): Cursor | undefined {
   if (token === "") return undefined;
   const parts = token.length > MOST_CHARACTERS ? [] : partsOf(token);
   const [print, key, id, upTo, total] = parts;
   const isWhole = [key, upTo, total].every(Number.isSafeInteger);
-  if (parts.length === 5 && print === fingerprint(question) && isWhole && typeof id === "string")
+  if (parts.length === 5 && print === fingerprint(question) && isWhole && typeof id === "string" && canBe(id))
     return { key: Number(key), id, upTo: Number(upTo), total: Number(total) };
   throw fail("PAGE_TOKEN_INVALID", { field: "page_token" });
 }

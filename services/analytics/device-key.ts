@@ -20,3 +20,8 @@ function mix(bits: number): number {
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
+
+/** Whether a text is a key in decimal digits. */
+export function isDeviceKey(text: string): boolean {
+  return /^-?[0-9]{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+}

@@ -1,4 +1,5 @@
 import type { Cursor } from "./cursor.ts";
+import { deviceKey } from "./device-key.ts";
 import type { Duck } from "./duck.ts";
 import type { Row } from "./query.ts";
 import { asOf, type Scope } from "./scope.ts";
@@ -31,7 +32,7 @@ export async function readEvents(asking: Asking, page: { after: Cursor | undefin
     after === undefined ? ["", scope.params] : [beyond, { ...scope.params, key: BigInt(after.key), last: after.id }];
   const order = "ORDER BY scanned_at DESC, id DESC";
   // First the rows by narrow columns, then all columns of these rows.
-  const sql = `SELECT * FROM events WHERE rowid IN (
+  const sql = `SELECT rowid, * FROM events WHERE rowid IN (
     SELECT rowid FROM events WHERE ${scope.sql}${begin} ${order} LIMIT ${size + 1}) ${order}`;
   const [rows, total] = await Promise.all([
     duck.rows(sql, params, signal),
@@ -46,21 +47,17 @@ async function countEvents({ duck, signal, scope }: Asking): Promise<number> {
 }
 
 /**
- * The ids of those events that were their device's first of their link, among the links and devices of `rows`. A late
- * event may become the first, so this is decided when it is read. `asking` has the scope of the caller without narrowing.
+ * Those rows (by `rowid`) that were their device's first event of their link, among the devices of `rows`; of two in the
+ * same millisecond the one that arrived first. A late event may become the first, so this is decided when it is read.
+ * `asking` has the scope of the caller without narrowing.
  */
 export async function readFirsts({ duck, signal, scope }: Asking, rows: readonly Row[]): Promise<Set<string>> {
   const known = rows.filter((row) => row.device_id !== null);
   if (known.length === 0) return new Set();
   const newest = known.reduce((most, row) => Math.max(most, Number(row.scanned_at)), Number.NEGATIVE_INFINITY);
-  const params = {
-    ...scope.params,
-    newest: BigInt(newest),
-    links: distinct(known, "link_id"),
-    devices: distinct(known, "device_id"),
-  };
-  const sql = `SELECT arg_min(id, (scanned_at, id)) AS first FROM events WHERE ${scope.sql} AND scanned_at <= $newest
-    AND link_id IN (SELECT unnest($links)) AND device_id IN (SELECT unnest($devices)) GROUP BY link_id, device_id`;
+  const params = { ...scope.params, newest: BigInt(newest), keys: distinct(known, "device_id").map(deviceKey) };
+  const sql = `SELECT arg_min(rowid, (scanned_at, rowid)) AS first FROM events WHERE ${scope.sql}
+    AND scanned_at <= $newest AND device_key IN (SELECT unnest($keys)) GROUP BY link_id, device_key`;
   return new Set((await duck.rows(sql, params, signal)).map((row) => String(row.first)));
 }
 

@@ -6,7 +6,6 @@ export interface Gate<T> {
   open: (thing: T) => void;
   /** From now on callers wait. */
   close: () => void;
-  isOpen: () => boolean;
   /** The thing; throws NOT_READY when it takes too long, and the reason of an aborted signal. */
   pass: (signal: AbortSignal) => Promise<T>;
 }
@@ -24,7 +23,6 @@ export function openGate<T>(patienceMs: number): Gate<T> {
       if (isOpen) way = Promise.withResolvers<T>();
       isOpen = false;
     },
-    isOpen: () => isOpen,
     pass: (signal) => (isOpen ? way.promise : waitFor(way.promise, { signal, patienceMs })),
   };
 }

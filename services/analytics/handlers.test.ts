@@ -138,6 +138,21 @@ describe("a visit", () => {
   });
 });
 
+describe("of two visits in the same millisecond", () => {
+  it("the one that arrived first is the first, whatever their ids", async () => {
+    const visit = (id: string) => touchOf({ workspaceId: "tie", id, deviceId: "d", at: NOW });
+    await ground.append([visit("m"), visit("z")]);
+    await ground.append([visit("a")]);
+    await ground.settle();
+    const { json } = await ground.api.listEvents({}, ground.by({ workspace: "tie" }));
+    expect(json?.events.map(({ id, visitType }) => [id, visitType])).toEqual([
+      ["z", VisitType.RETURNING],
+      ["m", VisitType.FIRST],
+      ["a", VisitType.RETURNING],
+    ]);
+  });
+});
+
 describe("CSV", () => {
   beforeAll(async () => {
     const risky = {

@@ -9,6 +9,7 @@ import {
 import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
+import { isDeviceKey } from "./device-key.ts";
 import type { Duck } from "./duck.ts";
 import { type Asking, type Page, readEvents } from "./events.ts";
 import type { Gate } from "./gate.ts";
@@ -73,7 +74,7 @@ async function listVisitors(own: AnalyticsDeps, request: ListVisitorsRequest, ha
   const sort = sortColumnOf(request.sortField);
   const direction = request.sortDirection || SortDirection.DESC;
   const question = ["visitors", ...scope.asked, linkId, search, email, sort, direction];
-  const after = decodeCursor(question, request.pageToken);
+  const after = decodeCursor(question, request.pageToken, isDeviceKey);
   const asking = await ask(own, handler, scope);
   const size = sizeOf(request.pageSize, { default: 50, most: 200 });
   // Nobody has told an address yet, so an address is nobody's.
@@ -86,7 +87,7 @@ async function listVisitors(own: AnalyticsDeps, request: ListVisitorsRequest, ha
   const include = new Set(isCsv ? [] : request.include);
   const visitors = await visitorsWithIncludes({ ...own, handler }, all, { rows: page.rows, include });
   const last = page.rows.at(-1);
-  const end = last && { key: Number(last[sort]), id: String(last.device_id) };
+  const end = last && { key: Number(last[sort]), id: String(last.device_key) };
   const paging = pagingOf(page, question, end);
   if (isCsv) return csv(visitorTable(visitors), paging);
   return { json: { visitors, ...paging } };

@@ -72,18 +72,18 @@ export async function visitorsWithIncludes(
   asking: Asking,
   { rows, include }: { rows: readonly Row[]; include: ReadonlySet<string> },
 ) {
-  const devices = rows.map((row) => String(row.device_id));
+  const keys = rows.map((row) => BigInt(String(row.device_key)));
   const wantsLinks = include.has("links") || include.has("events");
   const [met, latest, seen] = await Promise.all([
-    wantsLinks ? readLinks(asking, devices) : countLinks(asking, devices),
-    include.has("events") ? readLatest(asking, devices) : [],
-    include.has("devices") ? readDevices(asking, devices) : [],
+    wantsLinks ? readLinks(asking, keys) : countLinks(asking, keys),
+    include.has("events") ? readLatest(asking, keys) : [],
+    include.has("devices") ? readDevices(asking, keys) : [],
   ]);
   const links = include.has("links") ? await linksOf(around, distinct(met, "link_id")) : undefined;
-  const firsts = new Set(met.map((row) => String(row.first_id)));
+  const firsts = new Set(met.map((row) => String(row.first_row)));
   const of = { met: byDevice(met), latest: byDevice(latest), seen: byDevice(seen) };
   return rows.map((row) => {
-    const device = String(row.device_id);
+    const device = String(row.device_key);
     const mine = of.met.get(device) ?? [];
     return {
       ...toVisitor(row, Number(mine[0]?.links ?? 0)),
@@ -95,7 +95,7 @@ export async function visitorsWithIncludes(
 }
 
 function byDevice(rows: readonly Row[]): Map<string, Row[]> {
-  return Map.groupBy(rows, (row) => String(row.device_id));
+  return Map.groupBy(rows, (row) => String(row.device_key));
 }
 
 function toVisitedLink(row: Row, link: LinkInit | undefined): LinkInit {

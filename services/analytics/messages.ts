@@ -42,7 +42,7 @@ export function toDevice(row: Row) {
   };
 }
 
-/** An event's row, without includes. `firsts`: ids of events that were their device's first of their link. */
+/** An event's row, without includes. `firsts`: rows that were their device's first of their link. */
 export function toEvent(row: Row, context: { firsts: ReadonlySet<string>; publicUrl: string }) {
   const device = textOf(row.device_id);
   const shortId = textOf(row.short_id);
@@ -82,7 +82,7 @@ function tracesOf(row: Row) {
 }
 
 function visitTypeOf(row: Row, firsts: ReadonlySet<string>) {
-  return firsts.has(String(row.id)) ? VisitType.FIRST : VisitType.RETURNING;
+  return firsts.has(String(row.rowid)) ? VisitType.FIRST : VisitType.RETURNING;
 }
 
 /** A visitor without includes; `links` is the number of links that it met. */

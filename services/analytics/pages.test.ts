@@ -108,6 +108,12 @@ describe("pages of visitors", () => {
 });
 
 describe("a page token", () => {
+  beforeAll(async () => {
+    const some = (workspaceId: string) =>
+      Array.from({ length: 3 }, (_, n) => touchOf({ workspaceId, id: id(), deviceId: `d${n}` }));
+    for (const workspaceId of ["t1", "t2"]) await ground.append(some(workspaceId));
+    await ground.settle();
+  });
   const refusal = (call: Promise<unknown>) =>
     call.then(
       () => "taken",
@@ -131,43 +137,54 @@ describe("a page token", () => {
     ["a cut one", (parts: unknown[]) => seal(parts).slice(0, -3)],
     ["far too long a one", (parts: unknown[]) => seal([...parts.slice(0, 2), "x".repeat(100_000), ...parts.slice(3)])],
   ])("that is %s is refused", async (_name, make) => {
-    const key = ground.by({ workspace: "p2" });
+    const key = ground.by({ workspace: "t2" });
     const { json } = await ground.api.listEvents({ pageSize: 1 }, key);
     const parts = JSON.parse(Buffer.from(json?.nextPageToken ?? "", "base64url").toString()) as unknown[];
     expect(await refusal(ground.api.listEvents({ pageSize: 1, pageToken: seal(parts) }, key))).toBe("taken");
     expect(await refusal(ground.api.listEvents({ pageToken: make(parts) }, key))).toEqual(refused);
   });
 
+  it.each(["", "x", "1.5", "0x10", "9".repeat(19), "9".repeat(400), "12 "])(
+    "of visitors that ends at the device %j is refused",
+    async (device) => {
+      const key = ground.by({ workspace: "t1" });
+      const token = (await ground.api.listVisitors({ pageSize: 1 }, key)).json?.nextPageToken ?? "";
+      const parts = JSON.parse(Buffer.from(token, "base64url").toString()) as unknown[];
+      const pageToken = seal([...parts.slice(0, 2), device, ...parts.slice(3)]);
+      expect(await refusal(ground.api.listVisitors({ pageToken }, key))).toEqual(refused);
+    },
+  );
+
   it("of another question, list, workspace or kind of key is refused", async () => {
-    const key = ground.by({ workspace: "p3" });
+    const key = ground.by({ workspace: "t1" });
     const events = (await ground.api.listEvents({ pageSize: 1 }, key)).json?.nextPageToken;
-    const visitors = (await ground.api.listVisitors({ pageSize: 1 }, ground.by({ workspace: "v200" }))).json
+    const visitors = (await ground.api.listVisitors({ pageSize: 1 }, ground.by({ workspace: "t1" }))).json
       ?.nextPageToken;
     const questions = [
       ground.api.listEvents({ pageToken: events, linkId: "link_1" }, key),
       ground.api.listEvents({ pageToken: events, visitorId: "vis_d" }, key),
       ground.api.listEvents({ pageToken: events, endDate: { seconds: 1_900_000_000n, nanos: 0 } }, key),
-      ground.api.listEvents({ pageToken: events }, ground.by({ workspace: "p2" })),
-      ground.api.listEvents({ pageToken: events }, ground.by({ workspace: "p3", test: true })),
-      ground.api.listEvents({ pageToken: visitors }, ground.by({ workspace: "v200" })),
+      ground.api.listEvents({ pageToken: events }, ground.by({ workspace: "t2" })),
+      ground.api.listEvents({ pageToken: events }, ground.by({ workspace: "t1", test: true })),
+      ground.api.listEvents({ pageToken: visitors }, ground.by({ workspace: "t1" })),
       ground.api.listVisitors({ pageToken: events }, key),
-      ground.api.listVisitors({ pageToken: visitors, search: "d" }, ground.by({ workspace: "v200" })),
-      ground.api.listVisitors({ pageToken: visitors, sortField: "visitCount" }, ground.by({ workspace: "v200" })),
+      ground.api.listVisitors({ pageToken: visitors, search: "d" }, ground.by({ workspace: "t1" })),
+      ground.api.listVisitors({ pageToken: visitors, sortField: "visitCount" }, ground.by({ workspace: "t1" })),
       ground.api.listVisitors(
         { pageToken: visitors, sortDirection: SortDirection.ASC },
-        ground.by({ workspace: "v200" }),
+        ground.by({ workspace: "t1" }),
       ),
-      ground.api.listVisitors({ pageToken: visitors, linkId: "link_1" }, ground.by({ workspace: "v200" })),
-      ground.api.listVisitors({ pageToken: visitors, email: "a@b.example" }, ground.by({ workspace: "v200" })),
+      ground.api.listVisitors({ pageToken: visitors, linkId: "link_1" }, ground.by({ workspace: "t1" })),
+      ground.api.listVisitors({ pageToken: visitors, email: "a@b.example" }, ground.by({ workspace: "t1" })),
     ];
     expect(await Promise.all(questions.map(refusal))).toEqual(questions.map(() => refused));
   });
 
   it("of a development key still fits when time has gone on", async () => {
     const at = NOW - 29 * 86_400_000;
-    await ground.append(Array.from({ length: 3 }, () => touchOf({ workspaceId: "p5", id: id(), test: true, at })));
+    await ground.append(Array.from({ length: 3 }, () => touchOf({ workspaceId: "t3", id: id(), test: true, at })));
     await ground.settle();
-    const key = ground.by({ workspace: "p5", test: true });
+    const key = ground.by({ workspace: "t3", test: true });
     const first = await ground.api.listEvents({ pageSize: 2 }, key);
     ground.clock.now += 60_000;
     const second = await ground.api.listEvents({ pageToken: first.json?.nextPageToken }, key);

@@ -12,7 +12,7 @@ import { messageOf } from "./file.ts";
 import { fail } from "./reasons.ts";
 
 /** Values of the named parameters of a statement: `$workspace` → `{ workspace }`. */
-export type Params = Readonly<Record<string, string | boolean | bigint | readonly string[]>>;
+export type Params = Readonly<Record<string, string | boolean | bigint | readonly string[] | readonly bigint[]>>;
 
 /** A row as DuckDB gives it: BIGINT is bigint, NULL is null. */
 export type Row = Readonly<Record<string, DuckDBValue>>;
@@ -57,7 +57,7 @@ function bind(params: Params) {
     if (typeof value === "string") [values[name], types[name]] = [value, VARCHAR];
     else if (typeof value === "boolean") [values[name], types[name]] = [value, BOOLEAN];
     else if (typeof value === "bigint") [values[name], types[name]] = [value, BIGINT];
-    else [values[name], types[name]] = [listValue(value), LIST(VARCHAR)];
+    else [values[name], types[name]] = [listValue(value), LIST(typeof value[0] === "bigint" ? BIGINT : VARCHAR)];
   }
   return { values, types };
 }

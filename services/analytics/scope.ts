@@ -1,5 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { RequestContext } from "#runtime/context.ts";
+import { deviceKey } from "./device-key.ts";
 import type { Params } from "./query.ts";
 import { fail } from "./reasons.ts";
 import { deviceOf } from "./rules.ts";
@@ -31,6 +32,7 @@ const TEST_MS = 30 * 24 * 60 * 60 * 1_000;
 export function scopeOf({ principal, now }: Pick<RequestContext, "principal" | "now">, narrow: Narrowing = {}): Scope {
   const { workspace, test } = principal;
   const { linkId, visitorId, startDate, endDate } = narrow;
+  const device = visitorId === undefined ? undefined : deviceOf(visitorId);
   if (startDate !== undefined && endDate !== undefined && isBefore(endDate, startDate))
     throw fail("RANGE_REVERSED", { field: "end_date" });
   const start = startDate && firstMs(startDate);
@@ -38,7 +40,8 @@ export function scopeOf({ principal, now }: Pick<RequestContext, "principal" | "
   const scope = { sql: "workspace = $workspace AND human AND test = $test", params: { workspace, test } };
   const parts: [string, string, string | bigint | undefined][] = [
     ["link_id = $link", "link", linkId],
-    ["device_id = $device", "device", visitorId === undefined ? undefined : deviceOf(visitorId)],
+    ["device_key = $deviceKey", "deviceKey", device === undefined ? undefined : deviceKey(device)],
+    ["device_id = $device", "device", device],
     ["scanned_at >= $start", "start", start],
     ["scanned_at <= $end", "end", end],
     ["scanned_at >= $floor", "floor", test ? BigInt(now() - TEST_MS) : undefined],
@@ -53,7 +56,7 @@ export function asOf(scope: Scope, position: number): Scope {
 }
 
 /** The scope narrowed by one more condition; by none when the value is undefined. */
-export function and(scope: Scope, part: { sql: string; name: string; value: Params[string] | undefined }): Scope {
+function and(scope: Scope, part: { sql: string; name: string; value: Params[string] | undefined }): Scope {
   const { sql, name, value } = part;
   if (value === undefined) return scope;
   return { ...scope, sql: `${scope.sql} AND ${sql}`, params: { ...scope.params, [name]: value } };
@@ -67,7 +70,7 @@ function isBefore(one: Timestamp, other: Timestamp): boolean {
 const FURTHEST = 8_640_000_000_000_000n;
 
 /** The first whole millisecond that is not before a time. */
-export function firstMs({ seconds, nanos }: Timestamp): bigint {
+function firstMs({ seconds, nanos }: Timestamp): bigint {
   return held(seconds * 1_000n + BigInt(Math.ceil(nanos / 1_000_000)));
 }
 

@@ -20,6 +20,8 @@ export interface Event {
   touch: Touch;
   at: number;
   recordedAt: number;
+  /** Counts up in the order of the log. */
+  arrival: number;
 }
 
 /** Of all that was written: what counts, each id once in its workspace over all purposes, marketing alone. */
@@ -32,7 +34,7 @@ export function counted(written: Written): Event[] {
       if (seen.has(key)) continue;
       seen.add(key);
       if (touch.purpose === Purpose.MARKETING && touch.scannedAt !== undefined)
-        events.push({ touch, at: timestampMs(touch.scannedAt), recordedAt });
+        events.push({ touch, at: timestampMs(touch.scannedAt), recordedAt, arrival: events.length });
     }
   }
   return events;
@@ -64,11 +66,12 @@ export function inOrder(one: Event, other: Event): number {
   return one.at - other.at || (one.touch.id < other.touch.id ? -1 : 1);
 }
 
-/** First or returning, among all events that the key sees. */
+/** First or returning, among all events that the key sees; of two at the same time the first to arrive is the first. */
 export function visitType(event: Event, all: readonly Event[]): VisitType | undefined {
   const { deviceId, codeId } = event.touch;
   if (deviceId === "") return undefined;
-  const first = all.find(({ touch }) => touch.deviceId === deviceId && touch.codeId === codeId);
+  const same = all.filter(({ touch }) => touch.deviceId === deviceId && touch.codeId === codeId);
+  const first = same.toSorted((one, other) => one.at - other.at || one.arrival - other.arrival)[0];
   return first === event ? VisitType.FIRST : VisitType.RETURNING;
 }
 

@@ -61,7 +61,7 @@ function touch(workspaces: readonly string[]): fc.Arbitrary<Touch> {
       test: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, fc.constant(true)),
       deviceId: words("d1", "d2", "D3", "d4\u0000é", "'; DROP TABLE events; --"),
       at: fc.oneof(
-        fc.integer({ min: 0, max: 12 }).map((n) => NOW - n * 3_600_000),
+        fc.integer({ min: 0, max: 6 }).map((n) => NOW - n * 3_600_000),
         fc.integer({ min: 0, max: 60 * DAY_MS }).map((ms) => NOW - ms),
       ),
       place: fc.option(place, { nil: undefined }),

@@ -763,7 +763,7 @@ export type ListVisitorsRequest = Message<"waymark.analytics.v1.ListVisitorsRequ
 
   /**
    * createdAt, updatedAt, visitCount, deviceCount or qrcodeCount, or the vendor's names VISITOR_SORT_FIELD_CREATED_AT,
-   * _VISIT_COUNT, _DEVICE_COUNT, _QRCODE_COUNT; createdAt when absent. Ties by id.
+   * _VISIT_COUNT, _DEVICE_COUNT, _QRCODE_COUNT; createdAt when absent. Ties are in an order that stays.
    *
    * @generated from field: optional string sort_field = 8;
    */
@@ -1343,7 +1343,7 @@ export const VisitType = {
   UNSPECIFIED: 0,
 
   /**
-   * The device's first event of this link.
+   * The device's first event of this link; of two in the same millisecond the one that arrived first.
    *
    * @generated from enum value: VISIT_TYPE_FIRST = 1;
    */
