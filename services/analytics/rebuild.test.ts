@@ -3,14 +3,13 @@ import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { DuckDBInstance } from "@duckdb/node-api";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { reasonOf } from "#runtime/failure.ts";
 import { openSqliteLog } from "#runtime/log.sqlite.ts";
-import { counted, type Event } from "./test-answers.ts";
+import { counted, type Event, type Written } from "./test-answers.ts";
 import { type AnalyticsGround, NOW, openAnalyticsGround, recordOf, until } from "./test-ground.ts";
 import { entriesOf, history, touchOf } from "./test-history.ts";
 
@@ -21,10 +20,10 @@ const HEADERS_BYTES = 12_288;
 const BLOCK_BYTES = 262_144;
 
 /** Some thousands of entries of a few touches each, with everything that can repeat in them. */
-async function writeHistory(folder: string): Promise<Event[]> {
+async function writeHistory(folder: string): Promise<Written> {
   const log = await openSqliteLog({ path: join(folder, "log.db") });
   const workspaces = Array.from({ length: 60 }, (_, n) => `w${n}`);
-  const steps = fc.sample(history(workspaces), { numRuns: 600, seed: 42 }).flat();
+  const steps = fc.sample(history(workspaces), { numRuns: 400, seed: 42 }).flat();
   const written = steps.flatMap(entriesOf).map((touches, n) => ({ touches, recordedAt: NOW + n }));
   for (let first = 0; first < written.length; first += 500) {
     const some = written.slice(first, first + 500);
@@ -34,7 +33,7 @@ async function writeHistory(folder: string): Promise<Event[]> {
     );
   }
   await log.close();
-  return counted(written);
+  return written;
 }
 
 /** All rows of the table, in order, as text. */
@@ -65,9 +64,12 @@ function rowsOf(events: readonly Event[]): string[] {
 
 let folder: string;
 let wanted: string[];
+let entries: number;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "waymark-rebuild-"));
-  wanted = rowsOf(await writeHistory(folder));
+  const written = await writeHistory(folder);
+  entries = written.length;
+  wanted = rowsOf(counted(written));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -86,28 +88,29 @@ async function feedOut(): Promise<void> {
   await ground.close();
 }
 
-async function feedUntilKilled(afterMs: number): Promise<void> {
+/** Feeds in another process, and kills that when it says that it has come as far as `position`. */
+async function feedUntilKilled(position: number): Promise<void> {
   const script = new URL("./feed-until-killed.ts", import.meta.url).pathname;
   const child = spawn(process.execPath, [script, folder], { stdio: ["ignore", "pipe", "inherit"] });
   const exit = once(child, "exit");
-  await once(child.stdout, "data");
-  await delay(afterMs);
-  child.kill("SIGKILL");
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    if (Number(text.trim().split("\n").at(-1)) >= position) child.kill("SIGKILL");
+  });
   await exit;
 }
 
 describe("a feed that is killed", () => {
   it("again and again at any moment ends with each touch once", async () => {
     const sizes: number[] = [];
-    for (const afterMs of [300, 20, 350, 150, 450, 250]) {
-      await feedUntilKilled(afterMs + Math.random() * 100);
+    for (const part of [0, 0.05, 0.2, 0.4, 0.6, 0.8]) {
+      await feedUntilKilled(entries * (part + Math.random() / 10));
       sizes.push((await rowsIn(folder)).length);
     }
     expect(sizes, "it goes on where it was").toEqual(sizes.toSorted((a, b) => a - b));
     expect(sizes.some((size) => size > 0 && size < wanted.length)).toBe(true);
     await feedOut();
     expect(await rowsIn(folder)).toEqual(wanted);
-  }, 40_000);
+  }, 60_000);
 });
 
 /** Everything that the table answers for one workspace. */
@@ -157,7 +160,7 @@ describe("the table", () => {
 
   it("that is made again and killed in between answers only when it is complete", async () => {
     rmSync(file());
-    await feedUntilKilled(350);
+    await feedUntilKilled(entries / 3);
     expect((await rowsIn(folder)).length).toBeLessThan(wanted.length);
     const ground = await openAnalyticsGround({ folder });
     expect(await answersOf(ground, "w7")).toBe(before);

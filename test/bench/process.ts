@@ -2,10 +2,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
 import { caller, freePort } from "../support/waymark.ts";
 
 /** Admin key of the measured process. */
 export const KEY = "bench-admin-key-0123456789abcdef";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+/** What `npm start` runs after "node". */
+const START = (packageJson.scripts.start as string).split(" ").slice(1);
 
 /** Waymark in a process of its own, as `npm start` runs it. */
 export interface Measured {
@@ -25,24 +31,21 @@ export async function startMeasured(env: Record<string, string> = {}): Promise<M
   const port = await freePort();
   const folder = env.WAYMARK_DATA ?? mkdtempSync(join(tmpdir(), "waymark-bench-"));
   const begun = performance.now();
-  const child = spawn(
-    process.execPath,
-    [...(process.env.WAYMARK_BENCH_NODE?.split(" ") ?? []), join(import.meta.dirname, "../../services/main.ts"), "all"],
-    {
-      env: {
-        ...process.env,
-        PORT: String(port),
-        WAYMARK_HOST: "127.0.0.1",
-        WAYMARK_DATA: folder,
-        WAYMARK_ADMIN_KEY: KEY,
-        WAYMARK_DEMO: "off",
-        WAYMARK_RATE_LIMITS: "off",
-        WAYMARK_LOG_LEVEL: "error",
-        ...env,
-      },
-      stdio: ["ignore", "ignore", "inherit"],
+  const child = spawn(process.execPath, [...(process.env.WAYMARK_BENCH_NODE?.split(" ") ?? []), ...START], {
+    cwd: ROOT,
+    env: {
+      ...process.env,
+      PORT: String(port),
+      WAYMARK_HOST: "127.0.0.1",
+      WAYMARK_DATA: folder,
+      WAYMARK_ADMIN_KEY: KEY,
+      WAYMARK_DEMO: "off",
+      WAYMARK_RATE_LIMITS: "off",
+      WAYMARK_LOG_LEVEL: "error",
+      ...env,
     },
-  );
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const call = caller(`http://127.0.0.1:${port}`);
   await until(async () => (await call("GET", "/readyz").catch(() => undefined))?.status === 200, child);
   return {
