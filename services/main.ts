@@ -15,9 +15,10 @@ const HELP = `Waymark: everything that happens when someone scans a QR code.
 All settings: docs/configuration.md
 `;
 
-const [role = "all", ...rest] = process.argv.slice(2);
+const words = process.argv.slice(2);
+const [role = "all", ...rest] = words;
 
-if (role === "--help" || role === "-h" || role === "help") {
+if (words.some((word) => ["--help", "-h", "help"].includes(word))) {
   process.stdout.write(HELP);
 } else if (role !== "all" || rest.length > 0) {
   process.stderr.write(`waymark: unknown argument ${[role, ...rest].join(" ")}; try --help\n`);
