@@ -3,11 +3,12 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
+import { truncateIp } from "#runtime/place/address.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { findKey } from "./keys.ts";
 import { auditModel, type KeyDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
-import { endOfSecret, hashOf, refusalOf, truncateIp } from "./rules.ts";
+import { endOfSecret, hashOf, refusalOf } from "./rules.ts";
 import type { AccessStore } from "./store.ts";
 
 /** How long an answer may be cached, in milliseconds. */

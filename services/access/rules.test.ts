@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { reasonOf } from "#runtime/failure.ts";
+import { truncateIp } from "#runtime/place/address.ts";
 import type { KeyDoc } from "./model.ts";
 import {
   checkAllowList,
@@ -14,7 +15,6 @@ import {
   refusalOf,
   replacedSecrets,
   secretFrom,
-  truncateIp,
 } from "./rules.ts";
 
 const NOW = Date.UTC(2026, 10, 24, 12);

@@ -148,15 +148,6 @@ export function hashesOf(key: Pick<KeyDoc, "hash" | "previous">): string[] {
   return [key.hash, ...(key.previous ?? []).map(({ hash }) => hash)];
 }
 
-/** An address as the audit trail keeps it: the last octet, or the last 80 bits of IPv6, zeroed. */
-export function truncateIp(ip: string): string {
-  if (!ipaddr.isValid(ip)) return "";
-  const address = ipaddr.process(ip);
-  const keep = address.kind() === "ipv4" ? 3 : 6;
-  const bytes = address.toByteArray().map((byte, index) => (index < keep ? byte : 0));
-  return ipaddr.fromByteArray(bytes).toString();
-}
-
 /** What a new workspace collects: a city, a device that is recognised, an address without its end. */
 export const DEFAULT_PRIVACY: PrivacyDoc = {
   ip: IpSetting.TRUNCATED,

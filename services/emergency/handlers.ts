@@ -5,12 +5,13 @@ import type { EmergencyService } from "#gen/waymark/emergency/v1/emergency_pb.ts
 import { TagDirectoryService } from "#gen/waymark/tags/v1/directory_pb.ts";
 import { contextOf, forward } from "#runtime/context.ts";
 import { as, internalPrincipal } from "#runtime/internal.ts";
+import { truncateIp } from "#runtime/place/address.ts";
 import { openSealers } from "#runtime/seal.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { appendAccess, verifyAccesses } from "./access-log.ts";
 import { type AccessDoc, accessModel, type ProfileDoc, profileModel } from "./model.ts";
 import { fail } from "./reasons.ts";
-import { clientOf, type Profile, tidy, truncatedIp } from "./rules.ts";
+import { clientOf, type Profile, tidy } from "./rules.ts";
 
 const TAGS_TIMEOUT_MS = 3000;
 const AUDIT_TIMEOUT_MS = 300;
@@ -43,7 +44,7 @@ export function emergencyHandlers(deps: ServiceDeps): ServiceImpl<typeof Emergen
       const doc = await profiles.of(workspace).get(tagId);
       if (doc === undefined) throw fail("EMERGENCY_NOT_FOUND");
       const profile = open(workspace, doc);
-      const look = { tagId, at: context.now(), ip: truncatedIp(context.ip), client: clientOf(context.userAgent) };
+      const look = { tagId, at: context.now(), ip: truncateIp(context.ip), client: clientOf(context.userAgent) };
       await appendAccess(accesses.of(workspace), look);
       const owner = { ...context, principal: { ...internalPrincipal(workspace), ...ANYONE, test } };
       await audit({ action: "emergency.read", object: tagId }, as(owner));

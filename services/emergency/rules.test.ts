@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { truncateIp } from "#runtime/place/address.ts";
 import type { AccessDoc } from "./model.ts";
-import { clientOf, isLinked, NO_HASH, nextAccess, tidy, truncatedIp } from "./rules.ts";
+import { clientOf, isLinked, NO_HASH, nextAccess, tidy } from "./rules.ts";
 
 const NOTHING = { conditions: [], allergies: [], medications: [], emergencyContacts: [] };
 
@@ -38,7 +39,7 @@ describe("who looked", () => {
     ["", ""],
     ["somewhere", ""],
   ])("%j is kept as %j", (ip, kept) => {
-    expect(truncatedIp(ip)).toBe(kept);
+    expect(truncateIp(ip)).toBe(kept);
   });
 
   const iphone =

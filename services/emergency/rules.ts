@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import bowser from "bowser";
-import ipaddr from "ipaddr.js";
 import type { AccessDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
 
@@ -55,15 +54,6 @@ function needed(value: string, field: string): string {
   const trimmed = value.trim();
   if (trimmed === "") throw fail("FIELD_INVALID", { field, must: "must not be blank" });
   return trimmed;
-}
-
-/** An address with the last octet, or the last 80 bits of IPv6, zeroed. Empty for what is no address. */
-export function truncatedIp(ip: string): string {
-  if (!ipaddr.isValid(ip)) return "";
-  const address = ipaddr.process(ip);
-  const bytes = address.toByteArray();
-  const kept = address.kind() === "ipv4" ? 3 : 6;
-  return ipaddr.fromByteArray(bytes.map((byte, index) => (index < kept ? byte : 0))).toString();
 }
 
 // "curl/8.5.0" → "curl"

@@ -8,12 +8,12 @@ import type {
 } from "#gen/waymark/impressions/v1/impressions_pb.ts";
 import { IntakeService, type TouchInput } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { contextOf, forward, type Principal } from "#runtime/context.ts";
+import { bookRejected } from "#runtime/refused.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
 import { fromImpressionInput, toImpression, toTouchInput } from "./messages.ts";
 import { impressionModel, posterModel } from "./model.ts";
 import { fail } from "./reasons.ts";
-import { bookRejected } from "./refused.ts";
 import { faultOf, pageOf } from "./rules.ts";
 import { getOwn, getOwnMany } from "./store.ts";
 import { totalOf } from "./totals.ts";

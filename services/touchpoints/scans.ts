@@ -6,9 +6,9 @@ import type {
   RecordTouchpointScansResponseSchema,
 } from "#gen/waymark/touchpoints/v1/touchpoints_pb.ts";
 import { contextOf, forward } from "#runtime/context.ts";
+import { bookRejected } from "#runtime/refused.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { fromScanInput, toTouchInput } from "./messages.ts";
-import { bookRejected } from "./refused.ts";
 import { faultOf } from "./rules.ts";
 import { knownTouchpoints } from "./store.ts";
 

@@ -21,6 +21,12 @@ export function truncateAddress(address: Address): Address {
   return { version: 6, bytes: address.bytes.map((byte, index) => (index < 6 ? byte : 0)) };
 }
 
+/** An address as trails keep it, as text: with its end zeroed; empty when it is none. */
+export function truncateIp(text: string): string {
+  const address = parseAddress(text);
+  return address === undefined ? "" : formatAddress(truncateAddress(address));
+}
+
 /** The address as text, in the one form that equal addresses share: "2001:db8::1" (RFC 5952). */
 export function formatAddress(address: Address): string {
   if (address.version === 6) return ipaddr.fromByteArray([...address.bytes]).toString();

@@ -1,8 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
-import type { RequestContext } from "#runtime/context.ts";
-import type { Log } from "#runtime/log.ts";
+import type { RequestContext } from "./context.ts";
+import type { Log } from "./log.ts";
 
 /** Books scans that were rejected before they reached intake, so that the ledger has them. It may miss some when the log is full. */
 export async function bookRejected(
