@@ -59,7 +59,7 @@ describe("a setting is read", () => {
 
   it("every one of them is in the table above", () => {
     expect(Object.keys(settings).sort()).toEqual(
-      "adminKey data demo grpcPort host logLevel otlpEndpoint placeDatabase port publicUrl rateLimits tagKey trustedProxies".split(
+      "adminKey data demo grpcPort healthPort host logLevel logRetentionDays masterKey mongodbUrl natsReplicas natsUrl otlpEndpoint peers placeDatabase port publicUrl rateLimits tagKey tlsCa tlsCert tlsKey trustedProxies".split(
         " ",
       ),
     );

@@ -70,9 +70,39 @@ export function decodeKey(value: string): Buffer {
   return Buffer.from(value, "base64");
 }
 
-function tagKey(value: string): string {
+function key32(value: string): string {
   decodeKey(value);
   return value;
+}
+
+function mongodbUrl(value: string): string {
+  if (!/^mongodb(\+srv)?:\/\/[^/\s]+\/[^/?\s]+(\?\S*)?$/.test(value)) {
+    throw new Error("a mongodb:// or mongodb+srv:// URL with the name of a database, as mongodb://host:27017/waymark");
+  }
+  return value;
+}
+
+function natsUrls(value: string): readonly string[] {
+  const urls = value.split(",").map((part) => part.trim());
+  for (const one of urls) {
+    if (!/^(nats|tls):\/\/\S+$/.test(one)) throw new Error("nats:// or tls:// URLs by comma, as nats://host:4222");
+  }
+  return urls;
+}
+
+/** gRPC target of each service: by name, or of all others by `*`, where {service} stands for the name. */
+export type Peers = ReadonlyMap<string, string>;
+
+function peers(value: string): Peers {
+  const targets = new Map<string, string>();
+  for (const part of value.split(/\s+/).filter((piece) => piece !== "")) {
+    const [, name, target] = /^(\*|[a-z]+)=(\S+)$/.exec(part) ?? [];
+    if (name === undefined || target === undefined) {
+      throw new Error("service=target by blank, as *=dns:///{service}:9090 scans=ipv4:10.0.0.1:9090,10.0.0.2:9090");
+    }
+    targets.set(name, target);
+  }
+  return targets;
 }
 
 /** Limits of rate classes in place of the defaults: `off`, or `class=count/seconds` by comma. "scan=30/60,contact=5/60" */
@@ -129,7 +159,62 @@ export const settings = {
     "WAYMARK_TAG_KEY",
     undefined,
     "32 bytes as hex or base64: encrypts the ids on printed tags. Without it a key file is made in the data folder.",
-    tagKey,
+    key32,
+  ),
+  masterKey: setting(
+    "WAYMARK_MASTER_KEY",
+    undefined,
+    "32 bytes as hex or base64, from which all other keys come; the same in every process of one Waymark. Without it the all-in-one makes a key file in the data folder; separate processes refuse to start.",
+    key32,
+  ),
+  mongodbUrl: setting(
+    "WAYMARK_MONGODB_URL",
+    undefined,
+    "MongoDB that holds the documents, with the name of a database. Without it SQLite in the data folder. Goes with WAYMARK_NATS_URL.",
+    mongodbUrl,
+  ),
+  natsUrl: setting(
+    "WAYMARK_NATS_URL",
+    undefined,
+    "NATS servers with JetStream that hold the log, by comma. Without it SQLite in the data folder. Goes with WAYMARK_MONGODB_URL.",
+    natsUrls,
+  ),
+  natsReplicas: setting(
+    "WAYMARK_NATS_REPLICAS",
+    "1",
+    "Servers of a NATS cluster that keep a copy of the log: 1, 3 or 5.",
+    (value) => Number(oneOf("1", "3", "5")(value)),
+  ),
+  logRetentionDays: setting(
+    "WAYMARK_LOG_RETENTION_DAYS",
+    "0",
+    "Days that NATS keeps the log. 0 keeps everything.",
+    integer(0, 36_500),
+  ),
+  peers: setting(
+    "WAYMARK_PEERS",
+    "*=dns:///{service}:9090",
+    "Where separate processes find each other: service=gRPC target by blank; `*` is all others, {service} the name.",
+    peers,
+  ),
+  healthPort: setting(
+    "WAYMARK_HEALTH_PORT",
+    "9091",
+    "Port of /livez, /readyz and /metrics of a service's own process. The gateway serves them on its own port. 0 takes a free one.",
+    integer(0, 65535),
+  ),
+  tlsCert: setting(
+    "WAYMARK_TLS_CERT",
+    undefined,
+    "File with the certificate (PEM) that this process shows to other processes over gRPC. With it, WAYMARK_TLS_KEY and WAYMARK_TLS_CA calls between processes are encrypted and both sides prove who they are.",
+    text,
+  ),
+  tlsKey: setting("WAYMARK_TLS_KEY", undefined, "File with the private key (PEM) of WAYMARK_TLS_CERT.", text),
+  tlsCa: setting(
+    "WAYMARK_TLS_CA",
+    undefined,
+    "File with the certificates (PEM) of the authority that other processes' certificates must be signed by.",
+    text,
   ),
   trustedProxies: setting(
     "WAYMARK_TRUSTED_PROXIES",
@@ -171,6 +256,9 @@ export type Config = {
   readonly [K in keyof Settings]: Settings[K]["fallback"] extends string ? Read<K> : Read<K> | undefined;
 };
 
+/** Settings whose value is not repeated: keys, and URLs that may have a password in them. */
+const MAY_HOLD_SECRETS = /_KEY$|_(MONGODB|NATS)_URL$/;
+
 /** Reads all settings at once. Throws one Error that names every fault. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const faults: string[] = [];
@@ -182,7 +270,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       values[key] = read(value);
     } catch (cause) {
       faults.push(
-        `${name} must be ${(cause as Error).message}; it is ${name.endsWith("KEY") ? "something else" : JSON.stringify(value)}`,
+        `${name} must be ${(cause as Error).message}; it is ${MAY_HOLD_SECRETS.test(name) ? "something else" : JSON.stringify(value)}`,
       );
     }
   }

@@ -50,6 +50,11 @@ export function openSqliteStore(options: SqliteOptions): SqliteStore {
     batch: turns.batch,
     atomicBatch: true,
     watermark: async (projection) => translating(() => readWatermark(reading(), projection)),
+    progress: async (projection) => {
+      const done = translating(() => readWatermark(reading(), projection));
+      return { done, begun: done };
+    },
+    begin: async (projection, from) => translating(() => readWatermark(reading(), projection)) === from,
     advance: (projection, from, to) => send({ method: "advance", projection, from, to }) as Promise<boolean>,
     ping: async () => translating(() => void readWatermark(reading(), "")),
     close: () => {

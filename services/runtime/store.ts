@@ -68,6 +68,14 @@ export interface Collection<T extends Doc> {
   stream(query: Query<T>): AsyncIterable<T[]>;
 }
 
+/** How far a projection is. */
+export interface Progress {
+  /** All up to this position of the log is done. */
+  done: number;
+  /** A step was begun that ends here; equal to `done` when none was. */
+  begun: number;
+}
+
 /** A model's documents, reachable only through a workspace. */
 export interface Bound<T extends Doc> {
   of(workspace: string): Collection<T>;
@@ -85,7 +93,15 @@ export interface Store {
   readonly atomicBatch: boolean;
   /** The log position up to which the projection of this name is done; 0 before the first. */
   watermark(projection: string): Promise<number>;
-  /** Moves the watermark from `from` to `to`; false when it was not at `from` (another holder moved it). */
+  /** The watermark, and how far a step that was begun from there reaches. */
+  progress(projection: string): Promise<Progress>;
+  /**
+   * Notes, before a step writes anything, that it goes from `from` to `to`, so that whoever comes after a crash repeats exactly
+   * this step. True when that is noted now, also when it was before; false when the watermark is not at `from` or another
+   * step was begun there. Only engines without an atomic batch need it.
+   */
+  begin(projection: string, from: number, to: number): Promise<boolean>;
+  /** Moves the watermark from `from` to `to`; false when it was not at `from` (another holder moved it). No step is begun then. */
   advance(projection: string, from: number, to: number): Promise<boolean>;
   /** Resolves when the store answers; rejects otherwise. */
   ping(): Promise<void>;
