@@ -5,7 +5,7 @@ import { CLOSED, fail, translate, translating } from "./store/failure.ts";
 import { migrate } from "./store/schema.ts";
 import { type Table, tableOf } from "./store/table.ts";
 import { takeTurns } from "./store/turns.ts";
-import { readWatermark } from "./store/writer.ts";
+import { readProgress, readWatermark } from "./store/writer.ts";
 import type { Store } from "./store.ts";
 
 /** Where the documents lie and what they are. */
@@ -50,11 +50,8 @@ export function openSqliteStore(options: SqliteOptions): SqliteStore {
     batch: turns.batch,
     atomicBatch: true,
     watermark: async (projection) => translating(() => readWatermark(reading(), projection)),
-    progress: async (projection) => {
-      const done = translating(() => readWatermark(reading(), projection));
-      return { done, begun: done };
-    },
-    begin: async (projection, from) => translating(() => readWatermark(reading(), projection)) === from,
+    progress: async (projection) => translating(() => readProgress(reading(), projection)),
+    begin: (projection, from, to) => send({ method: "begin", projection, from, to }) as Promise<boolean>,
     advance: (projection, from, to) => send({ method: "advance", projection, from, to }) as Promise<boolean>,
     ping: async () => translating(() => void readWatermark(reading(), "")),
     close: () => {

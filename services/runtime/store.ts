@@ -81,7 +81,7 @@ export interface Bound<T extends Doc> {
   of(workspace: string): Collection<T>;
 }
 
-/** Where documents live. Engines: `store.sqlite.ts`; MongoDB fits the same acceptance suite. */
+/** Where documents live. Engines: `store.sqlite.ts`, `store.mongo.ts`. */
 export interface Store {
   collection<T extends Doc>(model: Model<T>): Bound<T>;
   /**
@@ -89,7 +89,7 @@ export interface Store {
    * others run them as they are, so each write must be replay-safe by itself.
    */
   batch<R>(run: () => Promise<R>): Promise<R>;
-  /** True when `batch` is one transaction: many log entries may go into one step. Otherwise one entry a step. */
+  /** True when `batch` is one transaction: what fails leaves nothing. Otherwise a step is noted by `begin` and repeated until it is done. */
   readonly atomicBatch: boolean;
   /** The log position up to which the projection of this name is done; 0 before the first. */
   watermark(projection: string): Promise<number>;

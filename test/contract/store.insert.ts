@@ -25,6 +25,19 @@ export function insertContract({ store, reopen, fresh }: Bench): void {
       expect(await docs.get("a")).toEqual({ ...thing, version: 1 });
     });
 
+    it("takes names and ids from outside for what they are, whatever a database or its driver uses them for", async () => {
+      const docs = fill();
+      const counts = JSON.parse(
+        `{"a.b":1,"$set":{"$ref":"x","$id":"y"},"":2,"%2E":3,"_bsontype":"ObjectId","_id":4,"nul\\u0000":-0.5,
+          "__proto__":{"list":[{"x.y":null}]}}`,
+      ) as Record<string, unknown>;
+      const thing: Thing = { id: "$a.b/%2F", kind: "cup", counts, items: [counts], size: 0, labels: [] };
+      await docs.insert(thing);
+      expect(JSON.stringify((await docs.get(thing.id))?.counts)).toBe(JSON.stringify(counts));
+      expect(JSON.stringify((await docs.get(thing.id))?.items)).toBe(JSON.stringify([counts]));
+      expect((await docs.find({ where: { id: { gte: "$a.b/" } } })).map(({ id }) => id)).toEqual([thing.id]);
+    });
+
     it("gives defaults to a new document that lacks them, and only then", async () => {
       const docs = fill();
       await docs.insert({ id: "a", kind: "cup" });
@@ -165,6 +178,14 @@ export function insertContract({ store, reopen, fresh }: Bench): void {
       expect(await store().collection(others).of(one).get("a")).toBeUndefined();
       await second.delete("a");
       expect((await store().collection(things).of(one).get("a"))?.kind).toBe("cup");
+    });
+
+    it("keeps workspaces apart whose names look alike", async () => {
+      const name = fresh();
+      const names = [name, `${name}/a`, `${name}%2Fa`, `${name}0`];
+      for (const kind of names) await store().collection(things).of(kind).insert({ id: "a/b", kind });
+      for (const kind of names)
+        expect(await store().collection(things).of(kind).find({})).toMatchObject([{ id: "a/b", kind }]);
     });
 
     it("keeps everything when it is closed and opened again", async () => {

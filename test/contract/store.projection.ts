@@ -22,6 +22,51 @@ export function projectionContract({ store, fresh }: Bench): void {
     });
   });
 
+  describe("steps", () => {
+    it("are noted as begun until the watermark moves", async () => {
+      const name = fresh();
+      expect(await store().progress(name)).toEqual({ done: 0, begun: 0 });
+      expect(await store().begin(name, 0, 4)).toBe(true);
+      expect(await store().progress(name)).toEqual({ done: 0, begun: 4 });
+      expect(await store().watermark(name)).toBe(0);
+      expect(await store().advance(name, 0, 4)).toBe(true);
+      expect(await store().progress(name)).toEqual({ done: 4, begun: 4 });
+      expect(await store().begin(name, 4, 9_007_199_254_740_991)).toBe(true);
+      expect(await store().progress(name)).toEqual({ done: 4, begun: 9_007_199_254_740_991 });
+    });
+
+    it("begin only at the watermark, and again only as they were", async () => {
+      const name = fresh();
+      expect(await store().begin(name, 3, 4)).toBe(false);
+      expect(await store().begin(name, 0, 4)).toBe(true);
+      expect(await store().begin(name, 0, 4)).toBe(true);
+      expect(await store().begin(name, 0, 5)).toBe(false);
+      expect(await store().begin(name, 0, 3)).toBe(false);
+      expect(await store().begin(name, 4, 5)).toBe(false);
+      expect(await store().progress(name)).toEqual({ done: 0, begun: 4 });
+      await store().advance(name, 0, 4);
+      expect(await store().begin(name, 0, 4)).toBe(false);
+      expect(await store().begin(name, 4, 5)).toBe(true);
+    });
+
+    it("need no beginning to end, and one that was not finished ends with the watermark that moves", async () => {
+      const name = fresh();
+      expect(await store().advance(name, 0, 2)).toBe(true);
+      expect(await store().progress(name)).toEqual({ done: 2, begun: 2 });
+      await store().begin(name, 2, 9);
+      expect(await store().advance(name, 2, 5)).toBe(true);
+      expect(await store().progress(name)).toEqual({ done: 5, begun: 5 });
+    });
+
+    it("let one of many beginners begin, and those who want the same", async () => {
+      const name = fresh();
+      const ends = Array.from({ length: 10 }, (_, n) => 1 + (n % 5));
+      const begun = await Promise.all(ends.map((to) => store().begin(name, 0, to)));
+      const { begun: to } = await store().progress(name);
+      expect(begun).toEqual(ends.map((end) => end === to));
+    });
+  });
+
   describe("batch", () => {
     it("gives what run gives, and shows run its own writes", async () => {
       const name = fresh();

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Change, Guard, Query, Where, Write } from "#runtime/store.ts";
+import { reasonOf } from "#runtime/failure.ts";
+import type { Change, Collection, Guard, Outcome, Query, Where, Write } from "#runtime/store.ts";
 import { memoryShelf } from "./store.memory.ts";
 import { type Bench, type Thing, things } from "./store.models.ts";
 
@@ -71,8 +72,31 @@ const query = fc.record(
   { requiredKeys: [] },
 ) as fc.Arbitrary<Query<Thing>>;
 
-/** One step: writes in one of two workspaces, then a question in the other and in that. */
-const step = fc.record({ workspace: fc.nat(1), writes: fc.array(write, { minLength: 1, maxLength: 6 }), query });
+const single = fc.record({ id: ids, change, guard: maybe(guard) });
+
+/** One step: writes in one of two workspaces, an update alone, then a question in the other and in that. */
+const step = fc.record({
+  workspace: fc.nat(1),
+  writes: fc.array(write, { minLength: 1, maxLength: 6 }),
+  update: maybe(single),
+  query,
+});
+
+type Single = { id: string; change: Change<Thing>; guard: Guard<Thing> | undefined };
+
+/** What an update alone comes to, as the outcome that a bulk would give it. */
+async function outcomeOf(docs: Collection<Thing>, { id, change, guard }: Single): Promise<Outcome<Thing>> {
+  try {
+    const after = await docs.update(id, change, guard);
+    if (after === undefined) return { kind: "unmet" };
+    expect(after).toEqual(await docs.get(id));
+    return { kind: "applied" };
+  } catch (error) {
+    const { reason, metadata } = reasonOf(error) ?? {};
+    if (reason !== "DOCUMENT_CONFLICT") throw error;
+    return { kind: "conflict", index: metadata?.index as string };
+  }
+}
 
 /** Any sequence of writes and questions, in two workspaces, gives what a plain Map gives. */
 export function randomContract({ store, fresh }: Bench): void {
@@ -81,9 +105,11 @@ export function randomContract({ store, fresh }: Bench): void {
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
           const shelves = [0, 1].map(() => ({ real: store().collection(things).of(fresh()), plain: memoryShelf() }));
-          for (const { workspace, writes, query } of steps) {
+          for (const { workspace, writes, update, query } of steps) {
             const written = shelves[workspace] as (typeof shelves)[number];
             expect(await written.real.bulk(writes)).toEqual(writes.map(written.plain.write));
+            if (update !== undefined)
+              expect(await outcomeOf(written.real, update)).toEqual(written.plain.write({ kind: "update", ...update }));
             for (const { real, plain } of shelves) {
               expect(await real.find(query)).toEqual(plain.find(query));
               expect(await real.count(query.where)).toBe(plain.find({ where: query.where }).length);

@@ -6,7 +6,16 @@ import { fail } from "./failure.ts";
 import { countRows, readAll, readMany, readOne } from "./reader.ts";
 import { type Source, scan } from "./scan.ts";
 import type { Table } from "./table.ts";
-import { deleteDoc, insertDoc, moveWatermark, type Update, type Updated, updateDoc, writeAll } from "./writer.ts";
+import {
+  beginStep,
+  deleteDoc,
+  insertDoc,
+  moveWatermark,
+  type Update,
+  type Updated,
+  updateDoc,
+  writeAll,
+} from "./writer.ts";
 
 /** One write as plain data, so that it can go to another thread. */
 export type WriteCall =
@@ -14,6 +23,7 @@ export type WriteCall =
   | { method: "update"; model: string; workspace: string; update: Update }
   | { method: "bulk"; model: string; workspace: string; writes: readonly Write<Doc>[] }
   | { method: "delete"; model: string; workspace: string; id: string }
+  | { method: "begin"; projection: string; from: number; to: number }
   | { method: "advance"; projection: string; from: number; to: number };
 
 /** What a Store on SQLite is made from: where it reads, and where its writes go. */
@@ -32,6 +42,7 @@ export function tableNamed(tables: ReadonlyMap<string, Table>, model: string): T
 
 /** Does one write on the connection that writes. */
 export function perform(connection: Connection, tables: ReadonlyMap<string, Table>, call: WriteCall): unknown {
+  if (call.method === "begin") return beginStep(connection, call);
   if (call.method === "advance") return moveWatermark(connection, call);
   const source: Source = { connection, table: tableNamed(tables, call.model), workspace: call.workspace };
   switch (call.method) {

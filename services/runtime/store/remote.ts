@@ -7,7 +7,7 @@ import type { Connection } from "./connection.ts";
 import { collectionsOf, type WriteCall } from "./engine.ts";
 import { CLOSED, fail, translating, unpackFailure } from "./failure.ts";
 import type { Ask, Reply } from "./serve.ts";
-import { readWatermark } from "./writer.ts";
+import { readProgress, readWatermark } from "./writer.ts";
 
 /** Where the file lies, what is in it, and the way to the thread that writes it. */
 export interface RemoteOptions {
@@ -38,11 +38,8 @@ export function openRemoteStore({ path, models, port, maxOutstanding = 16_384 }:
     batch: (run) => run(),
     atomicBatch: false,
     watermark: async (projection) => translating(() => readWatermark(reading(), projection)),
-    progress: async (projection) => {
-      const done = translating(() => readWatermark(reading(), projection));
-      return { done, begun: done };
-    },
-    begin: async (projection, from) => translating(() => readWatermark(reading(), projection)) === from,
+    progress: async (projection) => translating(() => readProgress(reading(), projection)),
+    begin: (projection, from, to) => send({ method: "begin", projection, from, to }) as Promise<boolean>,
     advance: (projection, from, to) => send({ method: "advance", projection, from, to }) as Promise<boolean>,
     ping: async () => {
       translating(() => void readWatermark(reading(), ""));

@@ -13,7 +13,7 @@ export function migrate(db: DatabaseSync, tables: readonly Table[]): void {
   db.exec("BEGIN IMMEDIATE");
   try {
     db.exec(`PRAGMA user_version = ${LAYOUT}`);
-    db.exec("CREATE TABLE IF NOT EXISTS watermarks (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID");
+    makeWatermarks(db);
     for (const table of tables) {
       db.exec(
         `CREATE TABLE IF NOT EXISTS ${table.name} (seq INTEGER PRIMARY KEY, ws TEXT NOT NULL, id TEXT NOT NULL,
@@ -29,6 +29,16 @@ export function migrate(db: DatabaseSync, tables: readonly Table[]): void {
     if (db.isTransaction) db.exec("ROLLBACK");
     throw error;
   }
+}
+
+/** `begun` came later: a file without it has no step that was begun, and a release that does not know it leaves it behind. */
+function makeWatermarks(db: DatabaseSync): void {
+  const begun = "begun INTEGER NOT NULL DEFAULT 0";
+  db.exec(
+    `CREATE TABLE IF NOT EXISTS watermarks (name TEXT PRIMARY KEY, position INTEGER NOT NULL, ${begun}) WITHOUT ROWID`,
+  );
+  const columns = db.prepare("SELECT name FROM pragma_table_info('watermarks')").all() as { name: string }[];
+  if (!columns.some(({ name }) => name === "begun")) db.exec(`ALTER TABLE watermarks ADD COLUMN ${begun}`);
 }
 
 function indexName(table: Table, index: Index): string {

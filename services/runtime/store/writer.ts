@@ -1,5 +1,5 @@
 import type { Doc } from "../model.ts";
-import type { Change, Guard, Outcome, Write } from "../store.ts";
+import type { Change, Guard, Outcome, Progress, Write } from "../store.ts";
 import { applyChange, copyObject } from "./change.ts";
 import { meets, testsOf } from "./condition.ts";
 import type { Connection } from "./connection.ts";
@@ -154,13 +154,30 @@ export function readWatermark({ prepare }: Connection, projection: string): numb
   return row === undefined ? 0 : (row as unknown as [number])[0];
 }
 
+/** The position of a watermark, and how far a step that was begun there reaches. */
+export function readProgress({ prepare }: Connection, projection: string): Progress {
+  const row = prepare("SELECT position, begun FROM watermarks WHERE name = ?").get(projection);
+  if (row === undefined) return { done: 0, begun: 0 };
+  const [done, begun] = row as unknown as [number, number];
+  return { done, begun: Math.max(done, begun) };
+}
+
+/** Notes that a step begins; false when the watermark is not at `from` or another step was begun there. */
+export function beginStep({ prepare }: Connection, { projection, from, to }: Move): boolean {
+  const sql = "UPDATE watermarks SET begun = ? WHERE name = ? AND position = ? AND (begun <= position OR begun = ?)";
+  if (prepare(sql).run(to, projection, from, to).changes === 1) return true;
+  if (from !== 0) return false;
+  const made = prepare("INSERT INTO watermarks (name, position, begun) VALUES (?, 0, ?) ON CONFLICT DO NOTHING");
+  return made.run(projection, to).changes === 1;
+}
+
 /** Moves a watermark; false when it was not at `from`. */
 export function moveWatermark({ prepare }: Connection, { projection, from, to }: Move): boolean {
-  const moved = prepare("UPDATE watermarks SET position = ? WHERE name = ? AND position = ?");
-  if (moved.run(to, projection, from).changes === 1) return true;
+  const moved = prepare("UPDATE watermarks SET position = ?, begun = ? WHERE name = ? AND position = ?");
+  if (moved.run(to, to, projection, from).changes === 1) return true;
   if (from !== 0) return false;
-  const made = prepare("INSERT INTO watermarks (name, position) VALUES (?, ?) ON CONFLICT DO NOTHING");
-  return made.run(projection, to).changes === 1;
+  const made = prepare("INSERT INTO watermarks (name, position, begun) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
+  return made.run(projection, to, to).changes === 1;
 }
 
 interface Move {
