@@ -49,7 +49,7 @@ export interface ReadOptions {
 
 /**
  * One ascending, durable, replayable sequence of records. Consumers keep their own positions; there are no
- * acknowledgements of reading. Engines: `log.sqlite.ts`; JetStream fits the same acceptance suite.
+ * acknowledgements of reading. Engines: `log.sqlite.ts`, `log.jetstream.ts`.
  */
 export interface Log {
   /**

@@ -52,6 +52,30 @@ export function reading({ log }: Access): void {
     expect(await readAll(log(), { subjects: [] })).toEqual([]);
   });
 
+  it("ends at the head when what is last was not asked for, near the head and far from it", async () => {
+    const mixed = Array.from({ length: 90 }, (_, index) =>
+      record(`${index}`, { key: `code_${index}`, subject: index % 30 === 0 ? "keys.changed" : "codes.changed" }),
+    );
+    await log().append(mixed, "a");
+    expect((await readAll(log(), { subjects: ["keys.changed"], chunk: 2 })).map(textOf)).toEqual(["0", "30", "60"]);
+    expect(await readAll(log(), { subjects: ["tags.deleted"] })).toEqual([]);
+    const [, , last] = await readAll(log(), { subjects: ["keys.changed"] });
+    expect(await readAll(log(), { after: (last as LogEntry).position, subjects: ["keys.changed"] })).toEqual([]);
+  });
+
+  it("reads a log of many chunks once through, from its beginning and from any place", async () => {
+    for (let part = 0; part < 3; part += 1) {
+      const records = Array.from({ length: 400 }, (_, index) => record(`${part * 400 + index}`, { key: `${index}` }));
+      await log().append(records, `${part}`);
+    }
+    const entries = await readAll(log());
+    expect(entries.map(textOf)).toEqual(Array.from({ length: 1200 }, (_, index) => `${index}`));
+    for (const place of [0, 600, 1134, 1136, 1199]) {
+      const { position } = entries[place] as LogEntry;
+      expect(await readAll(log(), { after: position, chunk: 100 })).toEqual(entries.slice(place + 1));
+    }
+  });
+
   it("reads the partitions asked for, alone and with subjects", async () => {
     const records = Array.from({ length: 64 }, (_, index) =>
       record(`${index}`, { key: `code_${index}`, subject: index % 2 ? "codes.changed" : "touches.marketing" }),
