@@ -6,6 +6,7 @@ import type { Principal } from "#runtime/context.ts";
 import { type LogEntry, partitionOf } from "#runtime/log.ts";
 import { openSqliteStore } from "#runtime/store.sqlite.ts";
 import type { Store } from "#runtime/store.ts";
+import { dumpOf, projectCleanly, projectThroughFaults, stepPlans, unbatched } from "../../test/support/faults.ts";
 import { impressionModel } from "./model.ts";
 import { impressionsProjection } from "./project.ts";
 import { impressions as service } from "./service.ts";
@@ -157,6 +158,22 @@ it("goes on as if nothing had been after a crash between any two writes", async 
       await project(entriesOf(all), [1], store);
       expect(await answered(store)).toStrictEqual(expected(all));
       await store.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+it("counts a step once after any deaths, by twins, and when one that was stopped goes on later", async () => {
+  await fc.assert(
+    fc.asyncProperty(batches, stepPlans, async (all, plans) => {
+      const [tried, clean] = [unbatched(openStore()), unbatched(openStore())];
+      const course = { projection: impressionsProjection, entries: entriesOf(all), plans, now: () => 0 };
+      await projectThroughFaults({ ...course, store: tried });
+      await projectCleanly({ ...course, store: clean });
+      const documents = { models: service.collections, workspaces: ["acme", "other"] };
+      expect(await dumpOf(tried, documents)).toEqual(await dumpOf(clean, documents));
+      expect(await answered(tried)).toStrictEqual(expected(all));
+      await Promise.all([tried.close(), clean.close()]);
     }),
     { numRuns: 60 },
   );

@@ -2,20 +2,25 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Purpose, type Touch, TouchBatchSchema, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
+import { abreast } from "#runtime/runner/together.ts";
 import type { Projection } from "#runtime/service.ts";
 import type { Store, Write } from "#runtime/store.ts";
 import { type ImpressionDoc, impressionModel, type TotalDoc, totalModel } from "./model.ts";
 import { totalIdsOf } from "./totals.ts";
+
+/** Workspaces that a step writes at a time. */
+const ABREAST = 4;
 
 /** Impressions and their totals, from the touches of people at ambassadors' posters. Safe to repeat in any chunks. */
 export const impressionsProjection: Projection = {
   name: "impressions",
   subjects: ["touches.ambassador"],
   project: async (entries, { store }) => {
-    for (const [workspace, arrivals] of arrivalsByWorkspace(entries)) {
+    const run = async ([workspace, arrivals]: [string, Map<string, Arrival>]) => {
       const counted = await insertImpressions([...arrivals.values()], store, workspace);
       await count(counted, store, workspace);
-    }
+    };
+    await abreast(arrivalsByWorkspace(entries), { most: ABREAST, run });
   },
 };
 

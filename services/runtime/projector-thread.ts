@@ -26,10 +26,17 @@ export interface ProjectorOptions {
   logPath: string;
   /** Module that exports `projections` and `models`. By default that of all services. */
   listing?: URL;
+  /** Where spans are sent; nowhere without it. */
+  otlpEndpoint?: string | undefined;
 }
 
 /** Starts the projector thread; rejects when it cannot open its files. */
-export async function startProjector({ storePath, logPath, listing }: ProjectorOptions): Promise<Projector> {
+export async function startProjector({
+  storePath,
+  logPath,
+  listing,
+  otlpEndpoint,
+}: ProjectorOptions): Promise<Projector> {
   const { port1: theirs, port2: writes } = new MessageChannel();
   const data: ProjectorData = {
     role: "waymark-projector",
@@ -37,6 +44,7 @@ export async function startProjector({ storePath, logPath, listing }: ProjectorO
     logPath,
     listing: (listing ?? new URL("../projections.ts", import.meta.url)).href,
     writes: theirs,
+    otlpEndpoint,
   };
   const worker = new Worker(new URL("../projector.ts", import.meta.url), { workerData: data, transferList: [theirs] });
   const { ready, ...thread } = converse(worker);

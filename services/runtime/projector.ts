@@ -6,6 +6,7 @@ import { runProjections } from "./runner.ts";
 import type { Projection } from "./service.ts";
 import { serveStoreWrites } from "./store/serve.ts";
 import { openSqliteStore } from "./store.sqlite.ts";
+import type { Store } from "./store.ts";
 
 /** What a projector thread is started with. `role` keeps its entry from acting when it is merely imported. */
 export interface ProjectorData {
@@ -16,6 +17,8 @@ export interface ProjectorData {
   listing: string;
   /** Where the writes of the other thread come from. */
   writes: MessagePort;
+  /** Where spans of the steps are sent; nowhere without it. */
+  otlpEndpoint?: string | undefined;
 }
 
 /** What a projector thread is asked. */
@@ -42,10 +45,12 @@ export async function serveProjector(parent: MessagePort, data: ProjectorData): 
   serveStoreWrites(store, data.writes);
   const log = openSqliteLogReader({ path: data.logPath });
   const onError = (alarm: Alarm) => say({ kind: "alarm", alarm });
-  const runner = runProjections({ projections, store, log, now: Date.now, onError });
+  const traces = await traced({ projections, store }, data.otlpEndpoint);
+  const runner = runProjections({ ...traces.given, log, now: Date.now, onError });
 
   const stop = async () => {
     await runner.stop();
+    await traces.stop();
     await store.close();
     await log.close();
     data.writes.close();
@@ -61,4 +66,25 @@ export async function serveProjector(parent: MessagePort, data: ProjectorData): 
       );
   });
   say({ kind: "ready" });
+}
+
+/** What a runner is given. */
+interface Given {
+  projections: readonly Projection[];
+  store: Store;
+}
+
+/** With spans around the steps when they are sent anywhere. */
+async function traced(
+  given: Given,
+  endpoint: string | undefined,
+): Promise<{ given: Given; stop: () => Promise<void> }> {
+  if (endpoint === undefined) return { given, stop: async () => undefined };
+  const [{ startTracing }, { tracedProjection }, { tracedStore }] = await Promise.all([
+    import("./tracing.ts"),
+    import("./traced/projection.ts"),
+    import("./traced/store.ts"),
+  ]);
+  const { stop } = startTracing(endpoint, "all");
+  return { given: { projections: given.projections.map(tracedProjection), store: tracedStore(given.store) }, stop };
 }

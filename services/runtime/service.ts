@@ -30,8 +30,11 @@ export interface ProjectDeps {
 }
 
 /**
- * Builds what a service answers from, out of the log. The runner calls `project` inside `store.batch`, in order, and moves the
- * watermark after it. When `store.atomicBatch` is false each call has one entry; each write must do nothing when repeated.
+ * Builds what a service answers from, out of the log. The runner calls `project` with the entries of one step, in order, and moves
+ * the watermark after it: in one transaction where `store.atomicBatch`. Where it is not, the same step, exactly, may come again: after
+ * a failure, after a crash, by another process at the same time, and by one that was stopped and goes on when later steps are done.
+ * A write must do nothing then: documents are inserted by id with the position that made them, or changed by version with what they
+ * were before the step; counters are guarded by position. When `project` settles, none of its writes is under way any more.
  * It lives in a file of its own (`project.ts`) that imports little: the all-in-one runs it in the store's writer thread.
  */
 export interface Projection {
@@ -55,6 +58,8 @@ export interface ServiceDefinition {
   collections: readonly Model<Doc>[];
   /** Services that it calls; the chart's NetworkPolicy says the same. */
   calls: readonly string[];
+  /** It keeps files in the data folder: a process of its own holds the folder alone. */
+  keepsFiles?: boolean;
   publishes: readonly Subject[];
   consumes: readonly Subject[];
   /** Handlers of its RPCs. */

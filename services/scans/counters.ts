@@ -56,7 +56,7 @@ export class Counters<T extends Counter> {
         throw new Error(`${this.#model.name} keeps changing under the projection; it runs again`);
       const outcomes = await collection.bulk(left.map((id) => this.#writeOf(id)));
       left = left.filter((_, index) => outcomes[index]?.kind !== "applied");
-      if (left.length === 0) break;
+      if (left.length === 0) return;
       const stored = await collection.getMany(left);
       left = left.filter((id) => this.#forget(id, stored.get(id)?.position ?? 0));
     }

@@ -2,6 +2,7 @@ import type { Write } from "#runtime/store.ts";
 import { type Talk, type TouchDoc, touchModel } from "./model.ts";
 import type { Target } from "./project-touches.ts";
 import { codeScope } from "./scope.ts";
+import { standsIn } from "./step.ts";
 import { talkOn } from "./talk.ts";
 import { countInSlot, slotOf, type Tally } from "./tally.ts";
 
@@ -14,31 +15,44 @@ export interface TalkUpdate {
 
 /**
  * Continues conversations. An update of a scan that was not there at its position changes nothing. Conversations of
- * people count in the slot of their scan.
+ * people count in the slot of their scan. What this step has continued at an earlier run is counted again, and not continued.
  */
-export async function continueTalks(
-  updates: readonly TalkUpdate[],
-  { store, workspace, tally }: Target,
-): Promise<void> {
+export async function continueTalks(updates: readonly TalkUpdate[], target: Target): Promise<void> {
+  const { store, workspace, tally, step } = target;
   if (updates.length === 0) return;
   const collection = store.collection(touchModel).of(workspace);
-  const docs = await collection.getMany([...new Set(updates.map(({ scanId }) => scanId))]);
-  const changed = new Map<string, TouchDoc>();
-  for (const { scanId, messages, position } of updates) {
-    const doc = changed.get(scanId) ?? docs.get(scanId);
-    if (doc === undefined || doc.position >= position || (doc.talkPosition ?? 0) > position) continue;
-    if (doc.talkPosition === position) {
-      countTalk(tally, { doc, before: doc.talkBefore ?? { started: false, messages: 0 }, after: doc, position });
-      continue;
-    }
-    const after = talkOn(doc, messages);
-    countTalk(tally, { doc, before: doc, after, position });
-    const talkBefore = { started: doc.started, messages: doc.messages };
-    changed.set(scanId, { ...doc, ...after, talkPosition: position, talkBefore });
+  const byScan = Map.groupBy(updates, ({ scanId }) => scanId);
+  const docs = await collection.getMany([...byScan.keys()]);
+  const changed: TouchDoc[] = [];
+  for (const [scanId, mine] of byScan) {
+    const doc = docs.get(scanId);
+    if (doc === undefined) continue;
+    const { talkPosition = 0, talkBefore = { started: false, messages: 0 } } = doc;
+    const stands = standsIn(step, talkPosition);
+    if (stands === "in") countTalk(tally, { doc, before: talkBefore, after: doc, position: talkPosition });
+    if (stands !== "before") continue;
+    const after = afterAll(doc, mine);
+    if (after === undefined) continue;
+    countTalk(tally, { doc, before: doc, after, position: after.talkPosition });
+    changed.push({ ...doc, ...after });
   }
-  const outcomes = await collection.bulk([...changed.values()].map(writeOf));
-  if (outcomes.some(({ kind }) => kind !== "applied"))
-    throw new Error("conversations were continued by another projection; it runs again");
+  // What another run of this step has written meanwhile is the same: whoever counts it, counts the same.
+  await collection.bulk(changed.map(writeOf));
+}
+
+type Continued = Talk & Required<Pick<TouchDoc, "talkPosition" | "talkBefore">>;
+
+/** A conversation after all updates of a step; undefined when they change nothing. */
+function afterAll(doc: TouchDoc, updates: readonly TalkUpdate[]): Continued | undefined {
+  const talkBefore: Talk = { started: doc.started, messages: doc.messages };
+  let after: Continued | undefined;
+  for (const { messages, position } of updates) {
+    if (doc.position >= position) continue;
+    const { started, messages: most } = after ?? talkBefore;
+    const next = talkOn({ started, messages: most }, messages);
+    if (next.started !== started || next.messages !== most) after = { ...next, talkPosition: position, talkBefore };
+  }
+  return after;
 }
 
 interface Turn {

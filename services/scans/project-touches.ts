@@ -1,8 +1,9 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Purpose, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
-import type { Outcome, Store } from "#runtime/store.ts";
+import type { Store } from "#runtime/store.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import { codeScope, shelfOf, wallOf, workspaceScope } from "./scope.ts";
+import type { Step } from "./step.ts";
 import { book, countCountry, countInSlot, countScan, slotOf, type Tally } from "./tally.ts";
 
 /** A touch as it stands on the log. */
@@ -13,8 +14,9 @@ export interface Arrived {
   arrivedAt: number;
 }
 
-/** Where a step writes. */
+/** What a step of the projection works on. */
 export interface Target {
+  step: Step;
   store: Store;
   workspace: string;
   tally: Tally;
@@ -33,15 +35,12 @@ export interface Counted {
 export async function recordTouches(arrived: readonly Arrived[], target: Target): Promise<Counted[]> {
   if (arrived.length === 0) return [];
   const docs = arrived.map(({ touch, position }) => docOf(touch, position));
-  const collection = target.store.collection(touchModel).of(target.workspace);
-  const outcomes = await collection.bulk(docs.map((doc) => ({ kind: "insert", doc })));
+  const ours = await insertNew(docs, target);
   const counted: Counted[] = [];
-  const seen = new Set<string>();
   for (const [index, doc] of docs.entries()) {
     const one = arrived[index] as Arrived;
     const arrival = { ...one, test: one.touch.test };
-    const isNew = !seen.has(doc.id) && isOurs(outcomes[index], doc.position);
-    seen.add(doc.id);
+    const isNew = ours.has(doc);
     book(target.tally, arrival, { path: "accepted", by: 1 });
     book(target.tally, arrival, { path: isNew ? fateOf(doc) : "duplicate", by: 1 });
     if (!isNew) continue;
@@ -52,8 +51,19 @@ export async function recordTouches(arrived: readonly Arrived[], target: Target)
   return counted;
 }
 
-function isOurs(outcome: Outcome<TouchDoc> | undefined, position: number): boolean {
-  return outcome?.kind === "applied" || (outcome?.kind === "exists" && outcome.doc.position === position);
+/** The documents that are the first of their id: made now, or by this position at an earlier run of the step. */
+async function insertNew(docs: readonly TouchDoc[], { store, workspace }: Target): Promise<ReadonlySet<TouchDoc>> {
+  const firsts = new Map<string, TouchDoc>();
+  for (const doc of docs) if (!firsts.has(doc.id)) firsts.set(doc.id, doc);
+  const news = [...firsts.values()];
+  const collection = store.collection(touchModel).of(workspace);
+  const outcomes = await collection.bulk(news.map((doc) => ({ kind: "insert", doc })));
+  return new Set(
+    news.filter(({ position }, index) => {
+      const outcome = outcomes[index];
+      return outcome?.kind === "applied" || (outcome?.kind === "exists" && outcome.doc.position === position);
+    }),
+  );
 }
 
 function fateOf({ reason }: TouchDoc): string {

@@ -3,29 +3,36 @@ import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
 import { ConversationUpdatedSchema, TouchBatchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
+import { abreast, together } from "#runtime/runner/together.ts";
 import type { Projection } from "#runtime/service.ts";
-import type { Store } from "#runtime/store.ts";
 import { holdsTouches, TOUCH_SUBJECTS } from "#runtime/touches.ts";
 import { moveDevices } from "./project-devices.ts";
 import { continueTalks, type TalkUpdate } from "./project-talks.ts";
-import { type Arrived, recordTouches } from "./project-touches.ts";
-import { type Arrival, book, newTally, type Tally, wordOf, writeTally } from "./tally.ts";
+import { type Arrived, recordTouches, type Target } from "./project-touches.ts";
+import { type Arrival, book, newTally, type Tally, wordOf } from "./tally.ts";
+
+/** Workspaces that a step writes at a time. */
+const ABREAST = 4;
 
 /**
- * Scan documents, counters and the ledger, from everything that intake writes. Exact in any chunks and at any repetition:
- * documents remember the position that made them, counters the last one they have. Documents are written before the
- * counters that are derived from what they were.
+ * Scan documents, counters and the ledger, from everything that intake writes. Exact at any repetition of a step:
+ * documents remember the position that made them, what a step changes also how it was before, counters the last position
+ * they have. Documents are written before the counters that are derived from what they were.
  */
 export const scansProjection: Projection = {
   name: "scans",
   subjects: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated"],
   project: async (entries, { store }) => {
-    for (const [workspace, step] of stepsOf(entries)) await apply(step, store, workspace);
+    const step = { first: entries[0]?.position ?? 0, last: entries.at(-1)?.position ?? 0 };
+    await abreast(sharesOf(entries), {
+      most: ABREAST,
+      run: ([workspace, share]) => apply(share, { step, store, workspace, tally: newTally() }),
+    });
   },
 };
 
 /** What entries say about one workspace, in the order of the log. */
-interface Step {
+interface Share {
   touches: Arrived[];
   talks: TalkUpdate[];
   refused: Refused[];
@@ -37,13 +44,16 @@ interface Refused extends Arrival {
   duplicate: number;
 }
 
-async function apply(step: Step, store: Store, workspace: string): Promise<void> {
-  const tally = newTally();
-  const counted = await recordTouches(step.touches, { store, workspace, tally });
-  await moveDevices(counted, { store, workspace, tally });
-  await continueTalks(step.talks, { store, workspace, tally });
-  for (const refused of step.refused) bookRefused(tally, refused);
-  await writeTally(tally, store, workspace);
+async function apply(share: Share, target: Target): Promise<void> {
+  const { tally, store, workspace } = target;
+  for (const refused of share.refused) bookRefused(tally, refused);
+  const counted = await recordTouches(share.touches, target);
+  const days = async () => {
+    await together([moveDevices(counted, target), continueTalks(share.talks, target)]);
+    await tally.days.write(store, workspace);
+  };
+  const others = [tally.countries, tally.totals, tally.ledger].map((counters) => counters.write(store, workspace));
+  await together([days(), ...others]);
 }
 
 function bookRefused(tally: Tally, refused: Refused): void {
@@ -56,41 +66,41 @@ function bookRefused(tally: Tally, refused: Refused): void {
   book(tally, refused, { path: "duplicate", by: duplicate });
 }
 
-function stepsOf(entries: readonly LogEntry[]): Map<string, Step> {
-  const steps = new Map<string, Step>();
-  const stepOf = (workspace: string): Step => {
-    let step = steps.get(workspace);
-    if (step === undefined) {
-      step = { touches: [], talks: [], refused: [] };
-      steps.set(workspace, step);
+function sharesOf(entries: readonly LogEntry[]): Map<string, Share> {
+  const shares = new Map<string, Share>();
+  const shareOf = (workspace: string): Share => {
+    let share = shares.get(workspace);
+    if (share === undefined) {
+      share = { touches: [], talks: [], refused: [] };
+      shares.set(workspace, share);
     }
-    return step;
+    return share;
   };
   for (const entry of entries) {
-    if (holdsTouches(entry.subject)) readTouches(entry, stepOf);
-    else if (entry.subject === "touches.refused") readRefused(entry, stepOf);
-    else if (entry.subject === "conversations.updated") readTalk(entry, stepOf);
+    if (holdsTouches(entry.subject)) readTouches(entry, shareOf);
+    else if (entry.subject === "touches.refused") readRefused(entry, shareOf);
+    else if (entry.subject === "conversations.updated") readTalk(entry, shareOf);
   }
-  return steps;
+  return shares;
 }
 
-type StepOf = (workspace: string) => Step;
+type ShareOf = (workspace: string) => Share;
 
-function readTouches({ payload, position, partition }: LogEntry, stepOf: StepOf): void {
+function readTouches({ payload, position, partition }: LogEntry, shareOf: ShareOf): void {
   const { touches, recordedAt } = fromBinary(TouchBatchSchema, payload);
   const arrivedAt = msOf(recordedAt);
-  for (const touch of touches) stepOf(touch.workspaceId).touches.push({ touch, position, partition, arrivedAt });
+  for (const touch of touches) shareOf(touch.workspaceId).touches.push({ touch, position, partition, arrivedAt });
 }
 
-function readRefused({ payload, position, partition }: LogEntry, stepOf: StepOf): void {
+function readRefused({ payload, position, partition }: LogEntry, shareOf: ShareOf): void {
   const { workspaceId, arrivedAt, rejected, shed, duplicate, test } = fromBinary(TouchesRefusedSchema, payload);
   const arrival = { position, partition, arrivedAt: msOf(arrivedAt), test };
-  stepOf(workspaceId).refused.push({ ...arrival, rejected, shed, duplicate });
+  shareOf(workspaceId).refused.push({ ...arrival, rejected, shed, duplicate });
 }
 
-function readTalk({ payload, position }: LogEntry, stepOf: StepOf): void {
+function readTalk({ payload, position }: LogEntry, shareOf: ShareOf): void {
   const { workspaceId, scanId, messages } = fromBinary(ConversationUpdatedSchema, payload);
-  stepOf(workspaceId).talks.push({ scanId, messages, position });
+  shareOf(workspaceId).talks.push({ scanId, messages, position });
 }
 
 function msOf(time: Timestamp | undefined): number {

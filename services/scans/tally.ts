@@ -1,4 +1,3 @@
-import type { Store } from "#runtime/store.ts";
 import { Counters } from "./counters.ts";
 import {
   type CountryDoc,
@@ -15,7 +14,7 @@ import { bookOf, DAY_MS, DAY_SLOTS, HOUR_MS, SLOT_MS } from "./scope.ts";
 /** Version of the rules below; analytics say it in `explain`. */
 export const COUNTING_RULES = "1";
 
-/** All numbers that one step of the projection changes in one workspace. */
+/** All numbers that one step of the projection changes in one workspace. `days` is whole when devices and conversations are written. */
 export interface Tally {
   days: Counters<DayDoc>;
   countries: Counters<CountryDoc>;
@@ -30,14 +29,6 @@ export function newTally(): Tally {
     totals: new Counters(totalModel),
     ledger: new Counters(ledgerModel),
   };
-}
-
-/** Writes all numbers. */
-export async function writeTally(tally: Tally, store: Store, workspace: string): Promise<void> {
-  await tally.days.write(store, workspace);
-  await tally.countries.write(store, workspace);
-  await tally.totals.write(store, workspace);
-  await tally.ledger.write(store, workspace);
 }
 
 /** A number that goes into a slot of a scope's day. `path` is the field: "scans", "filtered.isbot". */

@@ -2,16 +2,21 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Purpose, type Touch, TouchBatchSchema, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
+import { abreast } from "#runtime/runner/together.ts";
 import type { Projection } from "#runtime/service.ts";
 import type { Store, Write } from "#runtime/store.ts";
 import { type CountDoc, countModel, type VisitDoc, type VisitorDoc, visitModel, visitorModel } from "./model.ts";
+
+/** Workspaces that a step writes at a time. */
+const ABREAST = 4;
 
 /** Visits, users of touchpoints and counts, from the touches of people at touchpoints. Safe to repeat in any chunks. */
 export const touchpointsProjection: Projection = {
   name: "touchpoints",
   subjects: ["touches.touchpoint"],
   project: async (entries, { store }) => {
-    for (const [workspace, visits] of visitsByWorkspace(entries)) await apply(visits, store, workspace);
+    const run = ([workspace, visits]: [string, Map<string, VisitDoc>]) => apply(visits, store, workspace);
+    await abreast(visitsByWorkspace(entries), { most: ABREAST, run });
   },
 };
 
@@ -86,7 +91,7 @@ async function meetVisitors(visits: readonly VisitDoc[], store: Store, workspace
       earlier.push({ kind: "update", id: visitor.id, change: { min: { first: visitor.first } } });
     return outcome.doc;
   });
-  if (earlier.length > 0) await collection.bulk(earlier);
+  await collection.bulk(earlier);
   return stored;
 }
 

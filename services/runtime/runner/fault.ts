@@ -24,9 +24,17 @@ export class WatermarkMoved extends Error {
   override name = "WatermarkMoved";
 }
 
+const transient: readonly Code[] = [Code.Unavailable, Code.Aborted, Code.DeadlineExceeded];
+
+/** Thrown in place of a write when the lease of the projection may be another process's by now. */
+export class LeaseLost extends Error {
+  override name = "LeaseLost";
+}
+
 /** True when the entries are not to blame. */
 export function isTrouble(error: unknown): boolean {
-  return error instanceof WatermarkMoved || (error instanceof ConnectError && error.code === Code.Unavailable);
+  if (error instanceof WatermarkMoved || error instanceof LeaseLost) return true;
+  return error instanceof ConnectError && transient.includes(error.code);
 }
 
 /** Describes an error by its class and place. */

@@ -1,44 +1,55 @@
-import type { Log, LogEntry } from "../log.ts";
-import type { Projection } from "../service.ts";
-import type { Collection, Store } from "../store.ts";
-import { type Alarm, faultOf, isTrouble, WatermarkMoved } from "./fault.ts";
-import { type PoisonDoc, poisonOf, poisons } from "./poison.ts";
-import { type Pace, paceOf, STEP_ENTRIES } from "./step.ts";
+import { atomicSteps } from "./atomic-steps.ts";
+import { begunSteps } from "./begun-steps.ts";
+import { LeaseLost } from "./fault.ts";
+import { fenced } from "./fence.ts";
+import type { Lease } from "./lease.ts";
+import { pause } from "./pause.ts";
+import { poisons } from "./poison.ts";
+import { Reach } from "./reach.ts";
+import { paceOf, STEP_ENTRIES } from "./step.ts";
+import { openWaiting, type Waiting } from "./waiting.ts";
+import type { Steps, Work } from "./work.ts";
 
-/** A failing step is repeated so often before its entries are tried one by one, and an entry before it is set aside. */
-const RETRIES = 3;
+/** How often who waits for another process's work looks how far it is. */
+const LOOK_MS = 50;
 
 /** What a loop works with. */
-export interface LoopOptions {
-  projection: Projection;
-  store: Store;
-  log: Pick<Log, "read" | "head">;
-  now: () => number;
-  alarm: (alarm: Alarm) => void;
-  /** Runs a step when it is this loop's turn. */
-  inTurn: <R>(step: () => Promise<R>) => Promise<R>;
-  /** Milliseconds before attempt 0, 1, 2, … of a repetition. */
-  backoffMs: (attempt: number) => number;
-}
+export type LoopOptions = Pick<Work, "projection" | "store" | "log" | "now" | "alarm" | "inTurn" | "backoffMs"> & {
+  /** Without one the projection is this process's alone. */
+  lease: Lease | undefined;
+};
 
-/** Runs one projection: reads the log from its watermark on, step by step, until it is stopped. */
+/** Runs one projection while it holds the lease: reads the log from its watermark on, step by step, until it is stopped. */
 export class ProjectionLoop {
   readonly name: string;
   readonly #options: LoopOptions;
-  readonly #pace: Pace;
-  readonly #poisons: Collection<PoisonDoc>;
+  readonly #reach: Reach;
+  readonly #waiting: Waiting;
+  readonly #work: Work;
+  readonly #steps: Steps;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
-  #watermark: number | undefined;
-  #seen = 0;
   #poisoned = 0;
-  #progress = Promise.withResolvers<void>();
 
   constructor(options: LoopOptions) {
+    const { projection, lease, log, alarm } = options;
+    const store = lease === undefined ? options.store : fenced(options.store, lease.check);
     this.#options = options;
-    this.name = options.projection.name;
-    this.#pace = paceOf({ single: !options.store.atomicBatch });
-    this.#poisons = poisons(options.store);
+    this.name = projection.name;
+    this.#reach = new Reach({ log, subjects: projection.subjects });
+    this.#waiting = openWaiting(this.name, alarm);
+    this.#work = {
+      ...options,
+      store,
+      pace: paceOf({ atomic: store.atomicBatch }),
+      poisons: poisons(store),
+      waitFor: (error) => this.#waiting.for(error),
+      moved: (watermark) => this.#moved(watermark),
+      setAside: () => {
+        this.#poisoned += 1;
+      },
+    };
+    this.#steps = store.atomicBatch ? atomicSteps(this.#work) : begunSteps(this.#work);
     this.#running = this.#run();
   }
 
@@ -47,139 +58,84 @@ export class ProjectionLoop {
     return this.#poisoned;
   }
 
-  /** Upper bound of the entries between what is done and this head of the log. */
-  async lag(head: number): Promise<number> {
-    return (await this.#hasReached(head)) ? 0 : head - this.#seen;
+  /** Whether this process runs it. */
+  get isHeld(): boolean {
+    return this.#options.lease?.isHeld ?? true;
   }
 
-  /** Resolves when all entries up to this head are done. */
+  /** Upper bound of the entries between what is done and this head of the log, whoever does it. */
+  async lag(head: number): Promise<number> {
+    if (!this.isHeld) await this.#look();
+    return await this.#reach.lag(head);
+  }
+
+  /** Resolves when all entries up to this head are done, whoever does it. */
   async reach(head: number): Promise<void> {
-    for (;;) {
-      const { promise } = this.#progress;
-      if (await this.#hasReached(head)) return;
-      if (this.#stop.signal.aborted) throw new Error(`the projection ${this.name} was stopped`);
-      await promise;
+    const { signal } = this.#stop;
+    for (let looked: number | undefined; ; ) {
+      const { progress } = this.#reach;
+      if (!this.isHeld) await this.#look().catch(() => {}); // it waits as long as the store does not answer
+      const { done } = this.#reach;
+      if (done !== looked && (await this.#reach.hasReached(head))) return;
+      looked = done;
+      if (signal.aborted) throw new Error(`the projection ${this.name} was stopped`);
+      await (this.#options.lease === undefined ? progress : Promise.race([progress, pause(LOOK_MS, signal)]));
     }
   }
 
-  /** Finishes the step at hand. */
+  /** Finishes the step at hand, and hands the lease back. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    this.#progress.resolve();
+    await this.#options.lease?.stop();
+    this.#reach.wake();
   }
 
-  // Reading by subject, the watermark stays at the last entry of these subjects: what follows may be of others only.
-  async #hasReached(head: number): Promise<boolean> {
-    if (this.#watermark === undefined) return false;
-    if (this.#seen >= head) return true;
-    const { log, projection } = this.#options;
-    for await (const [next] of log.read({ after: this.#seen, subjects: projection.subjects, chunk: 1 })) {
-      if (next !== undefined && next.position <= head) return false;
-      break;
-    }
-    this.#seen = Math.max(this.#seen, head);
-    return true;
+  /** How far the projection is that another process runs. */
+  async #look(): Promise<void> {
+    const { store } = this.#options;
+    const watermark = await store.watermark(this.name);
+    if (this.isHeld || watermark === this.#reach.done) return;
+    this.#poisoned = await poisons(store).count({ projection: this.name });
+    this.#reach.moved(watermark);
+  }
+
+  #moved(watermark: number): void {
+    if (watermark !== this.#reach.done) this.#waiting.over();
+    this.#reach.moved(watermark);
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
+    const { lease, backoffMs } = this.#options;
     for (let attempt = 0; !signal.aborted; attempt += 1) {
-      const before = this.#watermark;
+      const before = this.#reach.done;
+      const term = lease === undefined ? signal : await lease.term(signal);
+      if (term === undefined) return;
       try {
-        await this.#follow();
+        await this.#follow(AbortSignal.any([signal, term]));
       } catch (error) {
-        this.#options.alarm({ kind: "waiting", projection: this.name, ...faultOf(error) });
+        if (!(error instanceof LeaseLost)) this.#waiting.for(error);
       }
-      if (this.#watermark !== before) attempt = 0;
-      await this.#pause(attempt);
+      if (this.#reach.done !== before) attempt = 0;
+      await pause(backoffMs(attempt), signal);
     }
   }
 
-  async #follow(): Promise<void> {
-    const { store, log, projection } = this.#options;
-    this.#poisoned = await this.#poisons.count({ projection: this.name });
-    const after = await store.watermark(this.name);
-    this.#seen = after;
-    this.#moved(after);
+  async #follow(follow: AbortSignal): Promise<void> {
+    const { log, projection } = this.#options;
+    const { pace, poisons } = this.#work;
+    this.#poisoned = await poisons.count({ projection: this.name });
+    const after = await this.#steps.resume(follow);
     const { subjects } = projection;
-    const follow = this.#stop.signal;
     for await (const chunk of log.read({ after, subjects, chunk: STEP_ENTRIES, follow })) {
+      const began = performance.now();
       for (let rest = chunk; rest.length > 0 && !follow.aborted; ) {
-        const count = this.#pace.next(rest);
-        await this.#step(rest.slice(0, count));
+        const count = pace.next(rest);
+        await this.#steps.take(rest.slice(0, count), follow);
         rest = rest.slice(count);
       }
+      await pause(pace.apartMs - (performance.now() - began), follow);
     }
-  }
-
-  async #step(entries: readonly LogEntry[]): Promise<void> {
-    for (let attempt = 0; !this.#stop.signal.aborted; attempt += 1) {
-      try {
-        return await this.#apply(entries);
-      } catch (error) {
-        if (isTrouble(error)) throw error;
-        if (attempt < RETRIES) await this.#pause(attempt);
-        else return await this.#isolate(entries, error);
-      }
-    }
-  }
-
-  async #isolate(entries: readonly LogEntry[], error: unknown): Promise<void> {
-    if (entries.length === 1) return await this.#setAside(entries[0] as LogEntry, error);
-    for (const entry of entries) await this.#step([entry]);
-  }
-
-  async #apply(entries: readonly LogEntry[]): Promise<void> {
-    const { store, projection, now, inTurn } = this.#options;
-    const work = async () => {
-      const began = performance.now();
-      await projection.project(entries, { store, now });
-      await this.#advance(entries);
-      this.#pace.took(entries, performance.now() - began);
-    };
-    await inTurn(() => store.batch(work));
-    this.#moved((entries.at(-1) as LogEntry).position);
-  }
-
-  async #setAside(entry: LogEntry, error: unknown): Promise<void> {
-    const { store, now, alarm, inTurn } = this.#options;
-    const fault = { projection: this.name, ...faultOf(error) };
-    const work = async () => {
-      await this.#poisons.insert(poisonOf(entry, { ...fault, at: now() }));
-      await this.#advance([entry]);
-    };
-    await inTurn(() => store.batch(work));
-    this.#poisoned += 1;
-    this.#moved(entry.position);
-    alarm({ kind: "poison", position: entry.position, subject: entry.subject, ...fault });
-  }
-
-  async #advance(entries: readonly LogEntry[]): Promise<void> {
-    const from = this.#watermark as number;
-    const to = (entries.at(-1) as LogEntry).position;
-    if (!(await this.#options.store.advance(this.name, from, to))) throw new WatermarkMoved();
-  }
-
-  #moved(watermark: number): void {
-    this.#watermark = watermark;
-    this.#seen = Math.max(this.#seen, watermark);
-    const { resolve } = this.#progress;
-    this.#progress = Promise.withResolvers<void>();
-    resolve();
-  }
-
-  #pause(attempt: number): Promise<void> {
-    const { signal } = this.#stop;
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, this.#options.backoffMs(attempt));
-      signal.addEventListener("abort", done, { once: true });
-    });
   }
 }

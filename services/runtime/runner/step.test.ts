@@ -20,15 +20,20 @@ describe("the pace of a projection", () => {
     ["large ones by bytes", entriesOf(10, 50_000), 2],
     ["one that is larger than all", entriesOf(3, 5_000_000), 1],
   ])("takes %s", (_case, entries, count) => {
-    expect(paceOf({ single: false }).next(entries)).toBe(count);
+    expect(paceOf({ atomic: true }).next(entries)).toBe(count);
   });
 
-  it("takes one by one where a step is no transaction", () => {
-    expect(paceOf({ single: true }).next(entriesOf(10, 100))).toBe(1);
+  it("keeps steps of some 2,000 touches where a step is no transaction, however fast the store is", () => {
+    const pace = paceOf({ atomic: false });
+    const entries = entriesOf(512, 5_000);
+    for (let turn = 0; turn < 20; turn += 1) pace.took(entries, 1);
+    expect(pace.next(entries)).toBe(104);
+    for (let turn = 0; turn < 20; turn += 1) pace.took(entries.slice(0, 10), 1000);
+    expect(pace.next(entries)).toBe(3);
   });
 
   it("takes more after fast steps and less after slow ones, within bounds", () => {
-    const pace = paceOf({ single: false });
+    const pace = paceOf({ atomic: true });
     const entries = entriesOf(64, 20_000);
     const before = pace.next(entries);
     pace.took(entries.slice(0, before), 5);
@@ -41,7 +46,7 @@ describe("the pace of a projection", () => {
   });
 
   it("learns nothing for large steps from small ones", () => {
-    const pace = paceOf({ single: false });
+    const pace = paceOf({ atomic: true });
     const entries = entriesOf(64, 20_000);
     const before = pace.next(entries);
     for (let turn = 0; turn < 20; turn += 1) pace.took(entriesOf(1, 100), 1);

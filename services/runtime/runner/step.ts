@@ -4,9 +4,34 @@ import type { LogEntry } from "../log.ts";
 /** Entries of a step at most. */
 export const STEP_ENTRIES = 512;
 
-const TARGET_MS = 80;
-const LEAST_BYTES = 16 * 1024;
-const MOST_BYTES = 4 * 1024 * 1024;
+/** Bounds of a step: how long it is to take, and the bytes that it is sized by. */
+interface Bounds {
+  targetMs: number;
+  firstBytes: number;
+  leastBytes: number;
+  mostBytes: number;
+  apartMs: number;
+}
+
+/** A step in one transaction holds the thread of the store's writes, and the writes of requests are to get in between. */
+const ATOMIC: Bounds = {
+  targetMs: 80,
+  firstBytes: 128 * 1024,
+  leastBytes: 16 * 1024,
+  mostBytes: 4 * 1024 * 1024,
+  apartMs: 0,
+};
+/**
+ * Without transactions a step holds up nobody, and waits for the store most of the time: it may be longer, so that there are
+ * fewer of them, as long as people see within a second what they did. Half a mebibyte is some 2,000 touches.
+ */
+const BEGUN: Bounds = {
+  targetMs: 200,
+  firstBytes: 128 * 1024,
+  leastBytes: 16 * 1024,
+  mostBytes: 512 * 1024,
+  apartMs: 50,
+};
 
 /** Decides how much of the log goes into one step, by how long earlier steps took. */
 export interface Pace {
@@ -14,17 +39,17 @@ export interface Pace {
   next: (entries: readonly LogEntry[]) => number;
   /** Learns from a step that is done. */
   took: (entries: readonly LogEntry[], ms: number) => void;
+  /** What the log gives is taken up so far apart, so that a steady trickle makes few steps: each costs the store some ten calls. */
+  readonly apartMs: number;
 }
 
-/**
- * A pace that aims at steps of some 80 ms: a step holds the thread of the store's writes, and the writes of requests are to
- * get in between. Starts with about a thousand touches a step.
- */
-export function paceOf({ single }: { single: boolean }): Pace {
-  let budgetBytes = 128 * 1024;
+/** A pace that aims at steps of some 80 ms where a step is one transaction, and of some 200 ms where it is not. */
+export function paceOf({ atomic }: { atomic: boolean }): Pace {
+  const { targetMs, firstBytes, leastBytes, mostBytes, apartMs } = atomic ? ATOMIC : BEGUN;
+  let budgetBytes = firstBytes;
   return {
+    apartMs,
     next: (entries) => {
-      if (single) return 1;
       let sizeBytes = 0;
       const over = entries.findIndex(({ payload }, index) => {
         sizeBytes += payload.byteLength;
@@ -34,9 +59,9 @@ export function paceOf({ single }: { single: boolean }): Pace {
     },
     took: (entries, ms) => {
       const sizeBytes = entries.reduce((sum, { payload }) => sum + payload.byteLength, 0);
-      const factor = Math.min(2, Math.max(0.5, TARGET_MS / Math.max(ms, 1)));
+      const factor = Math.min(2, Math.max(0.5, targetMs / Math.max(ms, 1)));
       if (factor > 1 && sizeBytes < budgetBytes / 2) return; // a small step tells nothing about a large one
-      budgetBytes = Math.min(MOST_BYTES, Math.max(LEAST_BYTES, budgetBytes * factor));
+      budgetBytes = Math.min(mostBytes, Math.max(leastBytes, budgetBytes * factor));
     },
   };
 }
