@@ -4,12 +4,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
+import { contextOf } from "#runtime/context.ts";
 import { reasonOf } from "#runtime/failure.ts";
+import { clientsOver } from "#runtime/rpc/clients.ts";
 import type { GrpcServer } from "#runtime/rpc/grpc-server.ts";
+import { openPeers } from "#runtime/rpc/peers.ts";
 import { fromStatus } from "#runtime/rpc/status.ts";
 import { openSecrets } from "#runtime/secrets.ts";
 import { type AccessGround, newFolder, openAccessGround } from "../test/support/access-ground.ts";
-import { closeAll, until, watchHealth } from "../test/support/grpc-ground.ts";
+import { bound, closeAll, until, watchHealth } from "../test/support/grpc-ground.ts";
 import { serveGrpc } from "./grpc.ts";
 
 const folder = newFolder();
@@ -167,6 +170,41 @@ it("health follows what is ready, and what cannot be asked is not", async () => 
   await closeAll();
   await server?.close(500);
   expect(words.slice(0, 4)).toEqual(["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"]);
+});
+
+it("of a service that is not access has keys resolved by access, over gRPC, and says how it is by its own name", async () => {
+  const secrets = { key: () => Buffer.alloc(32, 3) };
+  const config = { host: "127.0.0.1", grpcPort: 0 };
+  const access = await serveGrpc({ config, hosted: ground, secrets });
+  const peers = openPeers({ peers: new Map([["access", `ipv4:127.0.0.1:${access.port}`]]), key: secrets.key() });
+  const seen: string[] = [];
+  const methods = bound((router) =>
+    router.service(CodeService, {
+      listCodes: (_request, handler) => {
+        seen.push(contextOf(handler).principal.workspace);
+        return {};
+      },
+    }),
+  );
+  const hosted = { methods, client: clientsOver(peers.transportOf) };
+  const codes = await serveGrpc({ config, hosted, secrets, names: ["codes"] });
+  const before = client;
+  client = new Client(`127.0.0.1:${codes.port}`, credentials.createInsecure());
+  const { key, secret } = await ground.client(KeyService).createKey({ name: "x", scopes: ["codes:read"] }, ground.by());
+  const answers = [await call(CodeService.method.listCodes, bearer(secret))];
+  await ground.client(KeyService).deleteKey({ keyId: key?.id }, ground.by());
+  answers.push(await call(CodeService.method.listCodes, bearer(secret)));
+  const words = watchHealth(codes.port, "codes");
+  await until(() => words.length === 1);
+  await access.close(500);
+  answers.push(await call(CodeService.method.listCodes, bearer("wmk_x")));
+  client.close();
+  client = before;
+  await closeAll();
+  await codes.close(500);
+  peers.close();
+  expect(answers).toEqual([expect.any(Object), "KEY_REVOKED", "code 14"]);
+  expect([seen.length, words[0]]).toEqual([1, "SERVING"]);
 });
 
 it("is closed when no port is set", async () => {

@@ -6,33 +6,50 @@ import { type KeyClass, type RequestContext, SYSTEM_WORKSPACE } from "#runtime/c
 import { fail } from "#runtime/failure.ts";
 import type { Hosted } from "#runtime/host.ts";
 import { as, internalContext, newId } from "#runtime/internal.ts";
+import { openIdentity, type TlsFiles } from "#runtime/rpc/credentials.ts";
 import { type GrpcServer, type GrpcServerOptions, startGrpcServer } from "#runtime/rpc/grpc-server.ts";
 import type { Secrets } from "#runtime/secrets.ts";
+
+/** What is served, to whom. */
+interface Served {
+  config: Pick<Config, "host" | "grpcPort"> & TlsFiles;
+  hosted: Pick<Hosted, "methods" | "client">;
+  secrets: Secrets;
+  /** Names of the services behind this port; health answers for each. */
+  names?: readonly string[];
+  /** What health follows. Without it health says SERVING until the close. */
+  ready?: () => Promise<{ ready: boolean }>;
+  /** How often it is asked. Default 2 s. */
+  everyMs?: number;
+}
+
+/** How long health says NOT_SERVING before callers are told to go. */
+const NOTICE_MS = 250;
 
 /**
  * Serves the hosted services over gRPC when a port is set. Callers are held to the same keys and scopes as in REST; what REST
  * gives to anyone needs a key here, since the limits by address stand at the gateway.
  */
-export async function serveGrpc(given: {
-  config: Pick<Config, "host" | "grpcPort">;
-  hosted: Pick<Hosted, "methods" | "client">;
-  secrets: Secrets;
-  /** What health follows. Without it health says SERVING until the close. */
-  ready?: () => Promise<{ ready: boolean }>;
-  /** How often it is asked. Default 2 s. */
-  everyMs?: number;
-}): Promise<GrpcServer | undefined> {
-  const { config, hosted, secrets, ready, everyMs = 2_000 } = given;
+export async function serveGrpc(given: Served & { config: { grpcPort: number } }): Promise<GrpcServer>;
+export async function serveGrpc(given: Served): Promise<GrpcServer | undefined>;
+export async function serveGrpc(given: Served): Promise<GrpcServer | undefined> {
+  const { config, hosted, secrets, names = [], ready, everyMs = 2_000 } = given;
   if (config.grpcPort === undefined) return undefined;
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  const identity = openIdentity(config);
   const server = await startGrpcServer({
     address: `${host}:${config.grpcPort}`,
     methods: hosted.methods,
     key: secrets.key("envelope"),
     authenticate: authenticator(hosted.client),
     complete: (envelope) => ({ ...envelope, now: Date.now, newId }),
+    credentials: identity.server,
+    names,
+    noticeMs: NOTICE_MS,
   });
-  return ready === undefined ? server : following(server, { ready, everyMs });
+  const close = (limitMs: number): Promise<void> => server.close(limitMs).finally(identity.close);
+  const served = { ...server, close };
+  return ready === undefined ? served : following(served, { ready, everyMs });
 }
 
 /** The server with its health held to what is ready, until it closes. */

@@ -29,6 +29,11 @@ export interface RequestContext {
   userAgent: string;
   /** HTTP method of the caller, as far as it is known: a HEAD is answered as its GET, but is no person's scan. */
   method?: string;
+  /**
+   * An id that no other request has and that goes with it through all processes. Ids that are made from it come out the same
+   * when a call is repeated because its server died.
+   */
+  seed?: string;
   /** Milliseconds since 1970. */
   now: () => number;
   /** A fresh id: prefix, underscore, ULID. `newId("scan")` → `scan_01J…`. */

@@ -19,6 +19,7 @@ import { seal, unseal } from "#runtime/rpc/envelope.ts";
 import { createInProcessTransport } from "#runtime/rpc/in-process.ts";
 import { serverInterceptors } from "#runtime/rpc/interceptors.ts";
 import { bindMethods } from "#runtime/rpc/methods.ts";
+import { farCalls } from "./far-calls.ts";
 import { type Finding, percentile } from "./report.ts";
 
 const KEY = Buffer.alloc(32, 7);
@@ -102,7 +103,7 @@ async function measure(all: readonly Way[], call: (way: Way) => () => Promise<un
   return Object.fromEntries([...took].map(([name, values]) => [name, `${percentile(values, 0.5).toFixed(1)} µs`]));
 }
 
-/** What a call within the process costs, against Connect's router transport. */
+/** What a call within the process costs, against Connect's router transport and against gRPC to another process. */
 export async function calls(): Promise<Finding[]> {
   const all = ways();
   const small = ({ transport, options }: Way) => {
@@ -125,5 +126,6 @@ export async function calls(): Promise<Finding[]> {
       parameters: { rpc: "RecordTouches", rounds: ROUNDS, "calls a round": 40 },
       figures: await measure(all, large, 40),
     },
+    ...(await farCalls()),
   ];
 }

@@ -1,4 +1,3 @@
-import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { Client, credentials } from "@grpc/grpc-js";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
@@ -7,7 +6,7 @@ import { as, internalContext, newId } from "#runtime/internal.ts";
 import { openLogger } from "#runtime/logger.ts";
 import { clientsOver } from "#runtime/rpc/clients.ts";
 import { createGrpcTransport } from "#runtime/rpc/grpc-client.ts";
-import { type GrpcServer, startGrpcServer } from "#runtime/rpc/grpc-server.ts";
+import { type GrpcServer, type GrpcServerOptions, startGrpcServer } from "#runtime/rpc/grpc-server.ts";
 import { serverInterceptors } from "#runtime/rpc/interceptors.ts";
 import { bindMethods } from "#runtime/rpc/methods.ts";
 
@@ -23,14 +22,26 @@ export async function closeAll(): Promise<void> {
 }
 
 /** A server of an authority service with these handlers, on a free port of this machine or a given one. */
-export async function serve(handlers: object, address = "127.0.0.1:0"): Promise<GrpcServer> {
-  const routes = (router: ConnectRouter) => void router.service(AuthorityService, handlers);
+export function serve(handlers: object, address = "127.0.0.1:0", given: Partial<GrpcServerOptions> = {}) {
+  return serveAll((router) => void router.service(AuthorityService, handlers), { address, ...given });
+}
+
+/** Handlers inside the server's interceptors. */
+export const bound = (routes: (router: ConnectRouter) => void) =>
+  bindMethods(routes, serverInterceptors(openLogger("silent")));
+
+/** A server of these services. */
+export async function serveAll(
+  routes: (router: ConnectRouter) => void,
+  given: Partial<GrpcServerOptions> = {},
+): Promise<GrpcServer> {
   const server = await startGrpcServer({
-    address,
-    methods: bindMethods(routes, serverInterceptors(openLogger("silent"))),
+    address: "127.0.0.1:0",
+    methods: bound(routes),
     key: KEY,
     authenticate: () => Promise.reject(fail("UNAUTHENTICATED")),
     complete: (envelope) => ({ ...envelope, now: Date.now, newId }),
+    ...given,
   });
   closing.push(() => server.close(0));
   return server;
@@ -38,8 +49,7 @@ export async function serve(handlers: object, address = "127.0.0.1:0"): Promise<
 
 /** A client of the server on a port, over the real transport. */
 export function connect(port: number, key = KEY) {
-  const methods = AuthorityService.methods as unknown as DescMethodUnary[];
-  const transport = createGrpcTransport({ target: `127.0.0.1:${port}`, methods, key });
+  const transport = createGrpcTransport({ target: `127.0.0.1:${port}`, key });
   closing.push(transport.close);
   return clientsOver(() => transport)(AuthorityService);
 }
@@ -71,6 +81,15 @@ export async function until(holds: () => boolean): Promise<void> {
   }
 }
 
+/** Asks until it is so, for ten seconds at most. */
+export async function eventually(holds: () => Promise<boolean>): Promise<void> {
+  const until = performance.now() + 10_000;
+  while (!(await holds())) {
+    if (performance.now() > until) throw new Error("it did not come true");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 /** The words of a health watch, as they come. */
 export function watchHealth(port: number, service: string): string[] {
   const words: string[] = [];
@@ -83,6 +102,9 @@ export function watchHealth(port: number, service: string): string[] {
     (bytes: Buffer) => ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"][bytes[1] ?? 0] as string,
     {},
   );
-  stream.on("data", (word: string) => words.push(word)).on("error", () => words.push("closed"));
+  stream
+    .on("data", (word: string) => words.push(word))
+    .on("end", () => words.push("closed"))
+    .on("error", () => words.push("closed"));
   return words;
 }

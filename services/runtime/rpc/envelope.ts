@@ -3,7 +3,7 @@ import type { Principal, RequestContext } from "../context.ts";
 import { equal } from "../secrets.ts";
 
 /** What goes with a call from one Waymark process to another: who calls, for which request. */
-export type Envelope = Pick<RequestContext, "principal" | "requestId" | "ip" | "userAgent" | "method">;
+export type Envelope = Pick<RequestContext, "principal" | "requestId" | "ip" | "userAgent" | "method" | "seed">;
 
 /** How long a signed envelope holds, in milliseconds: longer than any deadline, shorter than a revocation may take. */
 export const ENVELOPE_TTL_MS = 30_000;
@@ -14,6 +14,7 @@ interface Signed {
   i: string;
   u: string;
   m?: string | undefined;
+  s?: string | undefined;
   x: number;
 }
 
@@ -25,6 +26,7 @@ export function seal(envelope: Envelope, options: { key: Buffer; now: number }):
     i: envelope.ip,
     u: envelope.userAgent,
     m: envelope.method,
+    s: envelope.seed,
     x: options.now + ENVELOPE_TTL_MS,
   };
   const body = Buffer.from(JSON.stringify(signed)).toString("base64url");
@@ -39,7 +41,14 @@ export function unseal(text: string, options: { key: Buffer; now: number }): Env
   if (!equal(Buffer.from(mac(body, options.key)), Buffer.from(text.slice(dot + 1)))) return undefined;
   const signed = JSON.parse(Buffer.from(body, "base64url").toString()) as Signed;
   if (signed.x <= options.now) return undefined;
-  return { principal: signed.p, requestId: signed.r, ip: signed.i, userAgent: signed.u, method: signed.m };
+  return {
+    principal: signed.p,
+    requestId: signed.r,
+    ip: signed.i,
+    userAgent: signed.u,
+    method: signed.m,
+    seed: signed.s,
+  };
 }
 
 function mac(body: string, key: Buffer): string {

@@ -78,6 +78,74 @@ describe("health", () => {
   });
 });
 
+/** One answer of grpc.health.v1, as a probe asks for it. */
+const health = async (port: number, service: string) => {
+  const words = watchHealth(port, service);
+  await until(() => words.length === 1);
+  return words[0];
+};
+
+describe("health by name", () => {
+  it("answers for the server, each proto service and each name that it was given", async () => {
+    const { port, setServing } = await serve({ getSettings: () => ({}) }, "127.0.0.1:0", { names: ["access"] });
+    const names = ["", "waymark.access.v1.AuthorityService", "access"];
+    const all = () => Promise.all(names.map((name) => health(port, name)));
+    expect(await all()).toEqual(Array(3).fill("SERVING"));
+    setServing(false);
+    expect(await all()).toEqual(Array(3).fill("NOT_SERVING"));
+  });
+
+  it("of `live` follows nothing, and of another name is not known", async () => {
+    const { port, setServing } = await serve({ getSettings: () => ({}) });
+    setServing(false);
+    expect([await health(port, "live"), await health(port, "scans")]).toEqual(["SERVING", "SERVICE_UNKNOWN"]);
+  });
+
+  it("says NOT_SERVING for a moment in which calls are still taken, and no more SERVING", async () => {
+    const { port, close, setServing } = await serve({ getSettings: () => ({ timezone: "UTC" }) }, "127.0.0.1:0", {
+      noticeMs: 300,
+    });
+    const client = connect(port);
+    const words = watchHealth(port, "");
+    await until(() => words.length === 1);
+    const closed = close(5_000);
+    await until(() => words.length === 2);
+    setServing(true);
+    expect((await client.getSettings({}, caller)).timezone).toBe("UTC");
+    await closed;
+    expect(words.slice(0, 3)).toEqual(["SERVING", "NOT_SERVING", "closed"]);
+  });
+});
+
+describe("limits", () => {
+  it("bound the calls at once on a connection: more wait, and all are answered", async () => {
+    let running = 0;
+    let most = 0;
+    const getSettings = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      running -= 1;
+      return { timezone: "UTC" };
+    };
+    const { port } = await serve({ getSettings }, "127.0.0.1:0", { maxConcurrentStreams: 2 });
+    const client = connect(port);
+    await client.getSettings({}, caller);
+    const all = await Promise.all(Array.from({ length: 8 }, () => client.getSettings({}, caller)));
+    expect([all.length, most]).toEqual([8, 2]);
+  });
+
+  it("refuse a message beyond 32 MiB each way, and the server goes on", async () => {
+    const large = "x".repeat(33 * 1024 * 1024);
+    const { port } = await serve({ getSettings: () => ({ timezone: large }), appendAudit: () => ({}) });
+    const client = connect(port);
+    const refusals = [client.appendAudit({ items: [{ action: large }] }, caller), client.getSettings({}, caller)];
+    const codes = await Promise.all(refusals.map(async (refusal) => (await caught(refusal)).code));
+    expect(codes).toEqual([Code.ResourceExhausted, Code.ResourceExhausted]);
+    await client.appendAudit({}, caller);
+  });
+});
+
 describe("closing", () => {
   it("lets a running call end and takes no new one", async () => {
     const { calls, getSettings } = held();
@@ -103,6 +171,15 @@ describe("closing", () => {
     await close(200);
     expect(performance.now() - begun).toBeLessThan(1_500);
     expect([Code.Unavailable, Code.Canceled, Code.DeadlineExceeded]).toContain(ConnectError.from(await running).code);
+  });
+
+  it("ends the watches of health, which else would hold it up", async () => {
+    const { port, close } = await serve({ getSettings: () => ({}) });
+    const words = watchHealth(port, "");
+    await until(() => words.length === 1);
+    const begun = performance.now();
+    await close(10_000);
+    expect(performance.now() - begun).toBeLessThan(1_000);
   });
 
   it("of an idle server with clients that stay connected takes no time", async () => {

@@ -15,6 +15,7 @@ import type {
   UnaryRequest,
   UnaryResponse,
 } from "@connectrpc/connect";
+import { deadlineOf } from "./deadline.ts";
 
 /** A unary method with its handler inside the server's interceptors, composed once. */
 export interface BoundMethod {
@@ -80,9 +81,15 @@ function handlerContext(request: UnaryRequest, reply: { header: Headers; trailer
     method: request.method,
     service: request.service,
     signal: request.signal,
-    timeoutMs: () => undefined,
+    timeoutMs: () => {
+      const deadline = deadlineOf(request.signal);
+      return deadline === undefined ? undefined : Math.max(0, deadline - Date.now());
+    },
     requestMethod: request.requestMethod,
-    requestHeader: request.header,
+    // Over gRPC made only when it is asked for.
+    get requestHeader() {
+      return request.header;
+    },
     responseHeader: reply.header,
     responseTrailer: reply.trailer,
     protocolName: "grpc",

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { Metadata, type StatusObject } from "@grpc/grpc-js";
 import { type BadRequest, BadRequestSchema, ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
 import { fail } from "../failure.ts";
@@ -43,8 +43,26 @@ const UNSAID: Partial<Record<Code, string>> = {
   [Code.Unimplemented]: "this is not served here",
 };
 
+/** A status as a call ends with it. */
+type Ended = Pick<StatusObject, "code" | "details"> & { metadata?: Metadata };
+
+/** Refusals that came from the channel, not from a server that was reached. */
+const away = new WeakSet<ConnectError>();
+
+/** True when no server answered the call: another may, or the same one later. */
+export function isAway(error: unknown): boolean {
+  return error instanceof ConnectError && away.has(error);
+}
+
+/** The refusal of a call that no server was there for. */
+export function noServer(cause?: unknown): ConnectError {
+  const refusal = new ConnectError(UNSAID[Code.Unavailable] as string, Code.Unavailable, undefined, undefined, cause);
+  away.add(refusal);
+  return refusal;
+}
+
 /** The refusal that a gRPC status stands for, with its details. */
-export function fromStatus(error: ServiceError): ConnectError {
+export function fromStatus(error: Ended): ConnectError {
   const code = error.code in Code ? (error.code as number as Code) : Code.Unknown;
   const details = detailsOf(error);
   if (details.length === 0) return said(code, error);
@@ -54,13 +72,14 @@ export function fromStatus(error: ServiceError): ConnectError {
   return refusal;
 }
 
-function said(code: Code, cause: ServiceError): ConnectError {
+function said(code: Code, cause: Ended): ConnectError {
+  if (code === Code.Unavailable && !cause.metadata?.get(PUSHBACK).length) return noServer(cause);
   if (code === Code.DeadlineExceeded) return fail("DEADLINE", {}, cause);
   return new ConnectError(UNSAID[code] ?? "a part of Waymark failed", code, undefined, undefined, cause);
 }
 
 /** The packed details; none when they are not what we send, for this runs where nobody could catch an error. */
-function detailsOf({ metadata }: ServiceError): Any[] {
+function detailsOf({ metadata }: Ended): Any[] {
   const [packed] = metadata?.get(DETAILS) ?? [];
   if (packed === undefined) return [];
   try {
