@@ -80,6 +80,7 @@ function contextFor(exchange: Exchange, principal: Principal, now: () => number)
     ip: exchange.ip,
     userAgent: exchange.request.raw.headers["user-agent"] ?? "",
     method: exchange.request.raw.method ?? "",
+    seed: newId("call"),
     now,
     newId,
   };

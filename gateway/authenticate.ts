@@ -10,10 +10,12 @@ import { type KeyClass, type Principal, SYSTEM_WORKSPACE } from "#runtime/contex
 import { fail } from "#runtime/failure.ts";
 import { as, internalContext } from "#runtime/internal.ts";
 
-/** The longest that a known key is believed without asking again. */
+/** The longest that a known key is believed without asking again, while every change is told at once, through `keys.changed`. */
 const KNOWN_TTL_MS = 30_000;
 /** The longest that a refused key is refused without asking again. */
 const REFUSED_TTL_MS = 5_000;
+/** The longest that either is believed while changes are not told: a revoked key ends within two seconds all the same. */
+const UNTOLD_TTL_MS = 1_000;
 const DEADLINE_MS = 5_000;
 /** Characters of a SHA-256 in hex. */
 const HASH_LENGTH = 64;
@@ -35,6 +37,8 @@ export interface Authenticator {
   resolve: (presented: Presented) => Promise<Principal>;
   /** Forgets a key that has changed. For entries of `keys.changed`. */
   invalidate: (change: Pick<ObjectChanged, "objectId" | "aliases">) => void;
+  /** Forgets all keys: changes may have been missed. */
+  invalidateAll: () => void;
 }
 
 /** A caller without a key. */
@@ -61,36 +65,56 @@ export function requireScope(principal: Principal, rules: Pick<MethodRules, "sco
   throw fail("PERMISSION_DENIED", { scope: rules.scopes.join(" or ") || "admin" });
 }
 
-/** Opens the cache in front of the authority. */
-export function openAuthenticator(authority: Client<typeof AuthorityService>, now: () => number): Authenticator {
-  const known = new LRUCache<string, Principal>({ max: 20_000, perf: { now }, ttlResolution: 0 });
-  const refused = new LRUCache<string, ConnectError>({ max: 10_000, perf: { now }, ttlResolution: 0 });
+/** What an authenticator stands on. */
+export interface AuthenticatorOptions {
+  authority: Client<typeof AuthorityService>;
+  now: () => number;
+  /** Whether every change is told at once. Without it they are. */
+  newsAreFresh?: (() => boolean) | undefined;
+}
+
+/** Something that the authority said, and when it was asked. */
+interface Said<T> {
+  what: T;
+  askedAt: number;
+}
+
+/** Opens the cache in front of the authority. What it can no longer ask for it does not know: nothing is served stale. */
+export function openAuthenticator({ authority, now, newsAreFresh = () => true }: AuthenticatorOptions): Authenticator {
+  const known = new LRUCache<string, Said<Principal>>({ max: 20_000, perf: { now }, ttlResolution: 0 });
+  const refused = new LRUCache<string, Said<ConnectError>>({ max: 10_000, perf: { now }, ttlResolution: 0 });
   const asking = new Map<string, Promise<Principal>>();
   let generation = 0;
 
+  const believed = <T>(said: Said<T> | undefined): T | undefined => {
+    if (said === undefined) return undefined;
+    return newsAreFresh() || now() - said.askedAt < UNTOLD_TTL_MS ? said.what : undefined;
+  };
   const ask = async (presented: Presented, names: Names): Promise<Principal> => {
     const asked = generation;
+    const askedAt = now();
     try {
-      const reply = await authority.authenticate(presented, {
-        ...as(internalContext(SYSTEM_WORKSPACE)),
-        timeoutMs: DEADLINE_MS,
-      });
+      const reply = await call(authority, presented);
       const principal = principalOf(reply);
       const name = reply.boundToCaller ? names.bound : names.free;
       const ttl = Math.min(KNOWN_TTL_MS, reply.validUntil ? timestampMs(reply.validUntil) - now() : KNOWN_TTL_MS);
-      if (asked === generation && ttl > 0) known.set(name, principal, { ttl });
+      if (asked === generation && ttl > 0) known.set(name, { what: principal, askedAt }, { ttl });
       return principal;
     } catch (error) {
-      if (isRefusal(error) && asked === generation) refused.set(names.bound, error, { ttl: REFUSED_TTL_MS });
+      if (isRefusal(error) && asked === generation) {
+        known.delete(names.free);
+        known.delete(names.bound);
+        refused.set(names.bound, { what: error, askedAt }, { ttl: REFUSED_TTL_MS });
+      }
       throw error;
     }
   };
   return {
     recall(presented) {
       const names = namesOf(presented);
-      const principal = known.get(names.free) ?? known.get(names.bound);
+      const principal = believed(known.get(names.free)) ?? believed(known.get(names.bound));
       if (principal !== undefined) return principal;
-      const refusal = refused.get(names.bound);
+      const refusal = believed(refused.get(names.bound));
       if (refusal !== undefined) throw refusal;
       return undefined;
     },
@@ -108,11 +132,30 @@ export function openAuthenticator(authority: Client<typeof AuthorityService>, no
       generation += 1;
       asking.clear();
       refused.clear();
-      for (const [name, { keyId }] of known.entries()) {
-        if (keyId === objectId || aliases.includes(name.slice(0, HASH_LENGTH))) known.delete(name);
+      for (const [name, { what }] of known.entries()) {
+        if (what.keyId === objectId || aliases.includes(name.slice(0, HASH_LENGTH))) known.delete(name);
       }
     },
+    invalidateAll() {
+      generation += 1;
+      asking.clear();
+      refused.clear();
+      known.clear();
+    },
   };
+}
+
+/** An authority that does not answer in time is one that does not answer: the caller may come again. */
+async function call(authority: Client<typeof AuthorityService>, presented: Presented): Promise<AuthenticateResponse> {
+  try {
+    return await authority.authenticate(presented, {
+      ...as(internalContext(SYSTEM_WORKSPACE)),
+      timeoutMs: DEADLINE_MS,
+    });
+  } catch (error) {
+    if (!(error instanceof ConnectError) || error.code !== Code.DeadlineExceeded) throw error;
+    throw new ConnectError("keys cannot be checked now; try again shortly", Code.Unavailable, undefined, [], error);
+  }
 }
 
 /** The names under which an answer is kept: `free` for every caller with this key, `bound` for this address and origin. */

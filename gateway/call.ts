@@ -2,6 +2,7 @@ import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { type CallOptions, createContextValues } from "@connectrpc/connect";
 import { type RequestContext, requestContextKey } from "#runtime/context.ts";
 import type { Exchange } from "./exchange.ts";
+import { type Positions, positionIn } from "./positions.ts";
 
 /** The longest that a unary call may take. */
 export const DEADLINE_MS = 15_000;
@@ -31,10 +32,14 @@ export function invoke<T = Promise<Message>>(client: unknown, { rpc, message }: 
   return (methods[rpc.localName] as (typeof methods)[string])(message, options);
 }
 
-/** Options of a call in the name of the caller, ended when the caller goes away. */
-export function callOptions(exchange: Exchange, context: RequestContext): CallOptions {
+/** Options of a call in the name of the caller, ended when the caller goes away. It sees what its workspace has written. */
+export function callOptions(
+  exchange: Exchange,
+  { context, positions }: { context: RequestContext; positions: Positions },
+): CallOptions {
   const { request, headers } = exchange;
-  const passed: [string, string][] = [];
+  const { workspace } = context.principal;
+  const passed = positions.headersFor(context.principal);
   for (const name of PASSED_IN) {
     const value = request.raw.headers[name];
     if (typeof value === "string") passed.push([name, value]);
@@ -44,6 +49,7 @@ export function callOptions(exchange: Exchange, context: RequestContext): CallOp
     signal: gone(exchange),
     headers: passed,
     onHeader: (from) => {
+      positions.note(workspace, positionIn(from));
       for (const name of PASSED_OUT) {
         const value = from.get(name);
         if (value !== null) headers[name] = value;

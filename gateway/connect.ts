@@ -1,7 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import { type DescMethod, type DescService, getOption, type Message } from "@bufbuild/protobuf";
 import {
+  type CallOptions,
   type ConnectRouter,
+  type ContextValues,
   createContextKey,
   createContextValues,
   type HandlerContext,
@@ -18,6 +20,7 @@ import { preflightHeaders } from "./cors.ts";
 import { scans } from "./dialects/scans.ts";
 import { type Exchange, observe, SENT, type Sent, send } from "./exchange.ts";
 import { internalStripper } from "./internal-fields.ts";
+import { type Positions, positionIn } from "./positions.ts";
 import { HttpRefusal, problemHeaders, problemOf, publicError } from "./problems.ts";
 import { refuse } from "./refuse.ts";
 
@@ -41,14 +44,15 @@ export function openConnect(options: {
   services: readonly DescService[];
   admission: Admission;
   client: ClientOf;
+  positions: Positions;
   log: Logger;
 }): ConnectFace {
-  const { services, admission, log } = options;
+  const { services, admission, client, positions, log } = options;
   const entries = publicMethods(services);
   const decisions = new WeakMap<IncomingMessage, Decision>();
   const adapter = connectNodeAdapter({
     routes: (router) => {
-      for (const { rpc, rules } of entries.values()) addProxy(router, { rpc, rules, client: options.client });
+      for (const { rpc, rules } of entries.values()) addProxy(router, { rpc, rules, client, positions });
     },
     grpc: false,
     interceptors: [door(log)],
@@ -134,25 +138,37 @@ function door(log: Logger): Interceptor {
   };
 }
 
-function addProxy(router: ConnectRouter, { rpc, rules, client }: Entry & { client: ClientOf }): void {
+function addProxy(
+  router: ConnectRouter,
+  { rpc, rules, client, positions }: Entry & { client: ClientOf; positions: Positions },
+): void {
   const options = { readMaxBytes: rules.maxBodyBytes || DEFAULT_BODY_BYTES };
   const stripRequest = internalStripper(rpc.input);
   const stripReply = internalStripper(rpc.output);
   const proxy = async (message: Message, { values, signal, timeoutMs }: HandlerContext) => {
     stripRequest(message);
     const limit = Math.min(timeoutMs() ?? DEADLINE_MS, DEADLINE_MS);
-    const call = { contextValues: values, signal, timeoutMs: limit };
+    const call = { contextValues: values, signal, timeoutMs: limit, ...followed(values, positions) };
     const reply = await invoke(client(rpc.parent), { rpc, message }, call);
     stripReply(reply);
     return reply;
   };
   async function* stream(message: Message, { values, signal }: HandlerContext) {
     stripRequest(message);
-    const call = { contextValues: values, signal };
+    const call = { contextValues: values, signal, ...followed(values, positions) };
     for await (const reply of invoke<AsyncIterable<Message>>(client(rpc.parent), { rpc, message }, call)) {
       stripReply(reply);
       yield reply;
     }
   }
   router.rpc(rpc, (rpc.methodKind === "unary" ? proxy : stream) as never, options);
+}
+
+/** Options that make a call see what its workspace has written, and remember what it writes. */
+function followed(values: ContextValues, positions: Positions): Pick<CallOptions, "headers" | "onHeader"> {
+  const { workspace = "", test = false } = values.get(requestContextKey)?.principal ?? {};
+  return {
+    headers: positions.headersFor({ workspace, test }),
+    onHeader: (from) => positions.note(workspace, positionIn(from)),
+  };
 }

@@ -11,6 +11,27 @@ export interface Readiness {
   lag: Readonly<Record<string, number>>;
 }
 
+/** What the gateway's own parts have noticed. */
+export interface Noticed {
+  /** Touches of redirects that intake has not acknowledged. */
+  queuedTouches: number;
+  /** By service: whether it answered when it was last asked. */
+  answers: Readonly<Record<string, boolean>>;
+}
+
+/**
+ * Adds what the gateway's own parts have noticed. It changes nothing about being ready: what is down behind one gateway is
+ * down behind all, and a gateway that can still send people on must not be taken away from them.
+ */
+export function withNoticed(state: Readiness, { queuedTouches, answers }: Noticed): Readiness {
+  const silent = Object.keys(answers).filter((name) => !answers[name]);
+  return {
+    ...state,
+    dependencies: { ...state.dependencies, ...Object.fromEntries(silent.map((name) => [name, "does not answer"])) },
+    lag: { ...state.lag, queued_touches: queuedTouches },
+  };
+}
+
 const JSON_HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
 
 /** Says that the process lives. Touches nothing. */

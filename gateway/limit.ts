@@ -1,8 +1,10 @@
-import { randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import type { RateLimits } from "#runtime/config.ts";
 import type { Principal } from "#runtime/context.ts";
+import type { Gossip } from "#runtime/gossip.ts";
 import { networkOf } from "./address.ts";
+import { heard, openTeller } from "./tally-gossip.ts";
 
 interface Quota {
   count: number;
@@ -48,7 +50,7 @@ export interface Call {
   ip: string;
 }
 
-/** Counts calls in fixed windows, in the memory of this process. */
+/** Counts calls in fixed windows, in memory. */
 export interface Limiter {
   /** Counts a call. Undefined when limits are off. */
   take: (call: Call) => Promise<Standing | undefined>;
@@ -56,28 +58,63 @@ export interface Limiter {
   blame: (ip: string) => Promise<void>;
   /** The standing of an address that has sent too many unknown keys; undefined when it has not. */
   blamed: (ip: string) => Promise<Standing | undefined>;
+  /** Listens to other gateways no longer. */
+  close: () => void;
 }
 
-/** Opens the counters of all classes. */
-export function openLimiter(limits: RateLimits): Limiter {
-  if (limits === "off") {
-    return { take: async () => undefined, blame: async () => undefined, blamed: async () => undefined };
-  }
+/** The other gateways, and a key that all of them have: counters are called the same everywhere, and nobody else can tell whose they are. */
+export interface Company {
+  gossip: Gossip;
+  key: Buffer;
+}
+
+const NONE: Limiter = {
+  take: async () => undefined,
+  blame: async () => undefined,
+  blamed: async () => undefined,
+  close: () => undefined,
+};
+
+/**
+ * Opens the counters of all classes. In company each call is told to the other gateways at the end of the turn, and theirs
+ * count here, so that a limit holds over all of them up to what is on its way; a gateway that hears nothing limits by itself.
+ */
+export function openLimiter(limits: RateLimits, company?: Company): Limiter {
+  if (limits === "off") return NONE;
   const windows = new Map<string, Window>();
   const windowOf = (name: string): Window => {
     const known = windows.get(name) ?? openWindow(name, quotaOf(name, limits));
     windows.set(name, known);
     return known;
   };
-  const seed = randomBytes(4).readUInt32LE();
-  const addressKey = (ip: string): string => String(bucketOf(networkOf(ip), seed));
+  const { addressKey, callerKey } = namesOf(company?.key);
+  const tell = company === undefined ? undefined : openTeller(company.gossip);
+  const count = async (name: string, key: string): Promise<Standing> => {
+    const standing = await windowOf(name).take(key);
+    if (standing.allowed) tell?.({ name, key, leftMs: standing.resetMs });
+    return standing;
+  };
+  const hear = (payload: Uint8Array): void => {
+    for (const { name, key, calls, leftMs } of heard(payload)) void windowOf(name).add(key, { calls, leftMs });
+  };
   return {
     take: ({ rateClass, principal, ip }) => {
       const keyed = principal.keyClass !== "anonymous";
-      return windowOf(classOf(rateClass, principal)).take(keyed ? principal.keyId : addressKey(ip));
+      return count(classOf(rateClass, principal), keyed ? callerKey(principal.keyId) : addressKey(ip));
     },
-    blame: async (ip) => void (await windowOf("stranger").take(addressKey(ip))),
+    blame: async (ip) => void (await count("stranger", addressKey(ip))),
     blamed: (ip) => windowOf("stranger").exhausted(addressKey(ip)),
+    close: company?.gossip.hear("limits", hear) ?? NONE.close,
+  };
+}
+
+/** What counters are called. Alone, a key's is its id; in company both are hashes that all gateways make alike. */
+function namesOf(key: Buffer | undefined): Record<"addressKey" | "callerKey", (of: string) => string> {
+  const seed = (key ?? randomBytes(4)).readUInt32LE();
+  const salt = key?.toString("hex");
+  return {
+    addressKey: (ip) => String(bucketOf(networkOf(ip), seed)),
+    callerKey: (id) => (salt === undefined ? id : hash("sha256", `${salt}${id}`, "hex").slice(0, 16)),
   };
 }
 
@@ -109,6 +146,8 @@ function quotaOf(name: string, limits: Exclude<RateLimits, "off">): Quota {
 
 interface Window {
   take: (key: string) => Promise<Standing>;
+  /** Adds what another gateway has counted; a window that is not open here yet ends when it ends there. */
+  add: (key: string, told: { calls: number; leftMs: number }) => Promise<void>;
   exhausted: (key: string) => Promise<Standing | undefined>;
 }
 
@@ -131,6 +170,10 @@ function openWindow(name: string, { count, seconds }: Quota): Window {
           throw refused;
         },
       ),
+    add: async (key, { calls, leftMs }) => {
+      if (leftMs === 0 || leftMs > seconds * 1000) return;
+      await counter.penalty(key, calls, { customDuration: leftMs / 1000 });
+    },
     exhausted: async (key) => {
       const result = await counter.get(key);
       return result !== null && result.consumedPoints >= count ? standing(result, false) : undefined;
@@ -138,7 +181,7 @@ function openWindow(name: string, { count, seconds }: Quota): Window {
   };
 }
 
-/** FNV-1a with a seed of this process, so that nobody can choose an address that shares a counter with another. */
+/** FNV-1a with a secret seed, so that nobody can choose an address that shares a counter with another. */
 function bucketOf(text: string, seed: number): number {
   let hash = (0x811c9dc5 ^ seed) >>> 0;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;

@@ -9,9 +9,16 @@ export const redirectTouches = new Counter({
   registers: [registry],
 });
 
-/** Touches of redirects that are not durable yet. */
+/** Touches of redirects that wait for intake. */
 export const redirectQueue = new Gauge({
   name: "waymark_redirect_queue",
-  help: "Touches of redirects that intake has not acknowledged yet.",
+  help: "Touches of redirects that intake has not acknowledged yet, in memory or on the disk.",
+  registers: [registry],
+});
+
+/** Room that waiting touches take. */
+export const redirectQueueBytes = new Gauge({
+  name: "waymark_redirect_queue_bytes",
+  help: "Bytes on the gateway's disk of touches that intake has not acknowledged yet.",
   registers: [registry],
 });

@@ -41,7 +41,11 @@ describe("health", () => {
   it("tells how each part is doing", async () => {
     const response = await door.get("/readyz");
     expect(response.status).toBe(200);
-    expect(await response.json()).toEqual({ ready: true, dependencies: { store: "ok" }, lag: { scans: 0 } });
+    expect(await response.json()).toEqual({
+      ready: true,
+      dependencies: { store: "ok" },
+      lag: { scans: 0, queued_touches: 0 },
+    });
   });
 
   it("counts requests by route and status, and never by path", async () => {

@@ -26,6 +26,8 @@ export interface Pictures {
   answer: (exchange: Exchange, file: string) => Promise<Sent>;
   /** Forgets the pictures of codes that have changed. For entries of `codes.changed`, whose aliases are short ids. */
   invalidate: (change: Pick<ObjectChanged, "aliases">) => void;
+  /** Forgets all pictures: changes may have been missed. */
+  invalidateAll: () => void;
 }
 
 /** What is drawn, and how. */
@@ -71,6 +73,7 @@ export function openPictures(options: {
         return refuse(exchange, { error, dialect: scans, log });
       }
     },
+    invalidateAll: () => drawn.clear(),
     invalidate({ aliases }) {
       for (const name of drawn.keys())
         if (aliases.some((shortId) => name.startsWith(`${shortId}/`))) drawn.delete(name);

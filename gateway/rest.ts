@@ -10,6 +10,7 @@ import type { Dialect } from "./dialects/dialect.ts";
 import { dialectOfPath } from "./dialects/table.ts";
 import { holdsTag } from "./etag.ts";
 import { type Answer, type Exchange, type Sent, send } from "./exchange.ts";
+import type { Positions } from "./positions.ts";
 import { HttpRefusal } from "./problems.ts";
 import { refuse } from "./refuse.ts";
 import type { Route, RouteTable } from "./routes.ts";
@@ -22,6 +23,7 @@ export interface Rest {
   table: RouteTable;
   admission: Admission;
   client: ClientOf;
+  positions: Positions;
   log: Logger;
   /** The gateway stops: streams end. */
   stopping: AbortSignal;
@@ -69,7 +71,7 @@ function answerOtherMethod(
 async function answerRoute(
   exchange: Exchange,
   { route, params }: { route: Route; params: readonly string[] },
-  { admission, client, stopping }: Rest,
+  { admission, client, positions, stopping }: Rest,
 ): Promise<Sent> {
   const { raw } = exchange.request;
   const { rpc, rules } = route;
@@ -81,7 +83,7 @@ async function answerRoute(
     body,
     contentType: raw.headers["content-type"],
   });
-  const options = callOptions(exchange, context);
+  const options = callOptions(exchange, { context, positions });
   if (rpc.methodKind !== "unary") {
     const signal = AbortSignal.any([stopping, ...(options.signal ? [options.signal] : [])]);
     const messages = invoke<AsyncIterable<Message>>(client(route.service), { rpc, message }, { ...options, signal });

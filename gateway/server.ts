@@ -1,33 +1,19 @@
 import type { AddressInfo } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
-import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
-import type { ObjectChanged } from "#gen/waymark/events/v1/touches_pb.ts";
-import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { type Config, publicUrlOf } from "#runtime/config.ts";
+import type { Gossip } from "#runtime/gossip.ts";
 import type { Logger } from "#runtime/logger.ts";
 import type { ClientOf } from "#runtime/rpc/clients.ts";
-import manifest from "../package.json" with { type: "json" };
 import { addressReader } from "./address.ts";
-import { openAdmission } from "./admission.ts";
-import { openAuthenticator } from "./authenticate.ts";
-import { openConnect } from "./connect.ts";
 import { scans } from "./dialects/scans.ts";
-import { dialectOfPath, dialects } from "./dialects/table.ts";
-import { openDirectory } from "./directory.ts";
-import { dispatch, dispatchTraced, type Faces } from "./dispatch.ts";
-import { serveDocument } from "./document.ts";
+import { dialectOfPath } from "./dialects/table.ts";
+import { dispatch, dispatchTraced } from "./dispatch.ts";
 import { type Exchange, exchangeOpener, type Sent } from "./exchange.ts";
 import type { Readiness } from "./health.ts";
-import { openLimiter } from "./limit.ts";
-import { openApi } from "./openapi.ts";
-import { openPages } from "./pages.ts";
-import { openPictures } from "./pictures.ts";
+import { type News, openParts } from "./parts.ts";
 import { HttpRefusal } from "./problems.ts";
-import { Recorder } from "./recorder.ts";
 import { refuse } from "./refuse.ts";
-import { compileRoutes } from "./routes.ts";
 
 /** How long requests in flight have at the stop, in milliseconds. */
 const DRAIN_MS = 10_000;
@@ -45,23 +31,25 @@ export interface GatewayOptions {
   ready: () => Promise<Readiness>;
   /** Country of an address for routing rules, ISO 3166-1 alpha-2; empty when unknown. */
   countryOf: (ip: string) => string;
+  /** Where touches wait that intake does not take yet: a folder of this gateway alone, and 32 bytes that seal them. All gateways have the same key. */
+  queue: { folder: string; key: Buffer; maxBytes?: number };
+  /** Whether every change of a code or key is told to this gateway at once. Without it they are. */
+  newsAreFresh?: (() => boolean) | undefined;
+  /** The other gateways, so that limits hold over all of them. */
+  gossip?: Gossip | undefined;
   log: Logger;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
 
 /** A running gateway. */
-export interface Gateway {
+export interface Gateway extends News {
   /** Where it listens: "http://127.0.0.1:8080". */
   url: string;
   port: number;
-  /** Drops what is kept of codes that have changed. For entries of `codes.changed`. */
-  codesChanged: (change: Pick<ObjectChanged, "objectId" | "aliases">) => void;
-  /** Drops what is kept of keys that have changed. For entries of `keys.changed`. */
-  keysChanged: (change: Pick<ObjectChanged, "objectId" | "aliases">) => void;
-  /** Touches of redirects that intake has not acknowledged yet. */
+  /** Touches of redirects that intake has not acknowledged yet, in memory and on the disk. */
   pendingTouches: () => number;
-  /** Takes no more, lets requests in flight end, and brings the last touches to intake. */
+  /** Takes no more, lets requests in flight end, and brings the last touches to intake; what it does not take stays on the disk. */
   close: () => Promise<void>;
 }
 
@@ -71,7 +59,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const stopping = new AbortController();
   let { port } = config;
   const publicUrl = (): string => publicUrlOf({ publicUrl: config.publicUrl, port });
-  const parts = openParts({ ...options, stopping: stopping.signal, publicUrl });
+  const parts = await openParts({ ...options, stopping: stopping.signal, publicUrl });
   const open = exchangeOpener({
     ipOf: addressReader(config.trustedProxies),
     isSecure: config.publicUrl?.startsWith("https:") ?? false,
@@ -79,26 +67,28 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const answer = config.otlpEndpoint === undefined ? dispatch : dispatchTraced;
   const app = openServer({ open, log, answer: (exchange) => answer(exchange, parts.faces) });
-  await app.listen({ host: config.host, port: config.port });
+  await app.listen({ host: config.host, port: config.port }).catch(async (error: unknown) => {
+    await parts.close(0);
+    throw error;
+  });
   port = (app.server.address() as AddressInfo).port;
+  const close = async (): Promise<void> => {
+    stopping.abort();
+    const until = Date.now() + DRAIN_MS;
+    await drain(app);
+    await parts.close(Math.max(1_000, until - Date.now()));
+  };
+  let closing: Promise<void> | undefined;
   return {
+    ...parts.news,
     url: urlOf(config.host, port),
     port,
-    codesChanged: parts.codesChanged,
-    keysChanged: parts.keysChanged,
     pendingTouches: () => parts.recorder.depth,
-    close: async () => {
-      stopping.abort();
-      const until = Date.now() + DRAIN_MS;
-      await drain(app);
-      await parts.recorder.close(Math.max(1_000, until - Date.now()));
+    close: () => {
+      closing ??= close();
+      return closing;
     },
   };
-}
-
-interface Parts extends Pick<Gateway, "codesChanged" | "keysChanged"> {
-  faces: Faces;
-  recorder: Recorder;
 }
 
 /** Where a server that listens on all addresses is found from this machine. */
@@ -106,37 +96,6 @@ function urlOf(host: string, port: number): string {
   const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
 }
-
-function openParts(options: GatewayOptions & { stopping: AbortSignal; publicUrl: () => string }): Parts {
-  const { config, client, services, log, countryOf, now = Date.now, stopping, publicUrl } = options;
-  const authenticator = openAuthenticator(client(AuthorityService), now);
-  const admission = openAdmission({ authenticator, limiter: openLimiter(config.rateLimits), now });
-  const codes = client(DirectoryService);
-  const directory = openDirectory(codes, now);
-  const pictures = openPictures({ codes, admission, log });
-  const recorder = new Recorder({ intake: client(IntakeService), log });
-  const pages = openPages();
-  const table = compileRoutes(services, dialects);
-  return {
-    recorder,
-    faces: {
-      rest: { table, admission, client, log, stopping },
-      connect: openConnect({ services, admission, client, log }),
-      redirects: { directory, recorder, pages, countryOf, now, log },
-      pictures,
-      pages,
-      openApi: serveDocument("openapi", () => openApi(table, { publicUrl: publicUrl(), version: manifest.version })),
-      ready: async () => (stopping.aborted ? STOPPING : options.ready()),
-    },
-    codesChanged: (change) => {
-      directory.invalidate(change);
-      pictures.invalidate(change);
-    },
-    keysChanged: authenticator.invalidate,
-  };
-}
-
-const STOPPING: Readiness = { ready: false, dependencies: { gateway: "stopping" }, lag: {} };
 
 /** Bodies are left on the socket: they are read only after the caller was let in. */
 function openServer(options: {

@@ -33,29 +33,34 @@ export function openSealers(secrets: Secrets, use: string): (workspace: string) 
     return key;
   };
   return (workspace) => ({
-    seal: (text, place) => `${GENERATION}.${encrypt(text, { key: keyOf(GENERATION, workspace), place })}`,
+    seal: (text, place) => {
+      const sealed = sealBytes(Buffer.from(text), { key: keyOf(GENERATION, workspace), place });
+      return `${GENERATION}.${sealed.toString("base64url")}`;
+    },
     open: (sealed, place) => {
       const [, generation, body = ""] = SEALED.exec(sealed) ?? [];
       if (generation === undefined) throw new Error(`what is kept at ${place} is not sealed`);
-      return decrypt(body, { key: keyOf(Number(generation), workspace), place });
+      const key = keyOf(Number(generation), workspace);
+      return openBytes(Buffer.from(body, "base64url"), { key, place }).toString("utf8");
     },
   });
 }
 
-function encrypt(text: string, { key, place }: { key: Buffer; place: string }): string {
+/** Encrypts bytes with AES-256-GCM: nonce, ciphertext, tag. `place` says where they are kept; they open nowhere else. */
+export function sealBytes(bytes: Uint8Array, { key, place }: { key: Buffer; place: string }): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(Buffer.from(place));
-  return Buffer.concat([nonce, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]).toString("base64url");
+  return Buffer.concat([nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]);
 }
 
-function decrypt(body: string, { key, place }: { key: Buffer; place: string }): string {
-  const bytes = Buffer.from(body, "base64url");
-  const nonce = bytes.subarray(0, NONCE_BYTES);
-  const end = bytes.length - TAG_BYTES;
+/** Opens what `sealBytes` made. Throws when it was changed, belongs to another place, or was sealed with another key. */
+export function openBytes(sealed: Buffer, { key, place }: { key: Buffer; place: string }): Buffer {
+  const nonce = sealed.subarray(0, NONCE_BYTES);
+  const end = sealed.length - TAG_BYTES;
   try {
     const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
-    decipher.setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(end));
-    return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, end)), decipher.final()]).toString("utf8");
+    decipher.setAAD(Buffer.from(place)).setAuthTag(sealed.subarray(end));
+    return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, end)), decipher.final()]);
   } catch (cause) {
     throw new Error(`what is kept at ${place} cannot be opened: it was changed, or sealed with another key`, { cause });
   }
