@@ -18,13 +18,14 @@ export function internalPrincipal(workspace: string): Principal {
 /** The request context of work that Waymark does by itself in a workspace. */
 export function internalContext(
   workspace: string,
-  given: Partial<Pick<RequestContext, "requestId" | "ip" | "userAgent">> = {},
+  given: Partial<Pick<RequestContext, "requestId" | "ip" | "userAgent" | "seed">> = {},
 ): RequestContext {
   return {
     principal: internalPrincipal(workspace),
     requestId: given.requestId ?? newId("req"),
     ip: given.ip ?? "",
     userAgent: given.userAgent ?? "",
+    ...(given.seed !== undefined && { seed: given.seed }),
     now: Date.now,
     newId,
   };

@@ -39,7 +39,7 @@ export async function getCodeAnalytics(
   const question = questionOf(request, { now: contextOf(handler).now(), floorDays });
   const codes = await parts.targets.find({ codeIds: new Set([qprCodeId]), shortIds: new Set() }, handler);
   if (!codes.byId.has(qprCodeId)) throw fail("CODE_NOT_FOUND", { codeId: qprCodeId });
-  await parts.written.settled(workspace);
+  await parts.written.settled(handler);
   const position = await parts.store.watermark(scansProjection.name);
   const found = await readAnalytics(parts.store, { workspace, wall, codeId: qprCodeId }, question);
   return {

@@ -33,14 +33,14 @@ export function scanHandlers(parts: ScanParts): ServiceImpl<typeof ScanService> 
     async listScans(request, handler) {
       const { limit = 50, offset = 0 } = request;
       const selection = selectionOf(request, handler);
-      await written.settled(selection.workspace);
+      await written.settled(handler);
       const docs = await pageOfScans(store, selection, { skip: offset, limit });
       const total = await countScans(store, selection);
       return { scans: docs.map(toScan), total: BigInt(total), limit, offset };
     },
 
     async getScan({ scanId }, handler) {
-      await written.settled(contextOf(handler).principal.workspace);
+      await written.settled(handler);
       return { scan: toScan(await findScan(scanId, handler, parts)) };
     },
 
@@ -89,6 +89,6 @@ async function recordConversation(
   const event = create(ConversationUpdatedSchema, { ...update, updatedAt: timestampFromMs(now()) });
   const payload = toBinary(ConversationUpdatedSchema, event);
   const record = { subject: "conversations.updated" as const, key: doc.codeId, payload };
-  parts.written.note(workspace, await parts.log.append([record], newId("batch")));
+  parts.written.note(handler, await parts.log.append([record], newId("batch")));
   return next;
 }

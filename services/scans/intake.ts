@@ -6,6 +6,7 @@ import { partitionOf } from "#runtime/log.ts";
 import type { TouchPurpose } from "#runtime/touches.ts";
 import type { Backlog } from "./backlog.ts";
 import type { IdLookup, KnownIds } from "./known-ids.ts";
+import { madeId } from "./made-id.ts";
 import { noSuchCode, type Refusal } from "./reasons.ts";
 import type { Recorder } from "./recorder.ts";
 import { type Books, type Outgoing, weightOf } from "./records.ts";
@@ -56,7 +57,7 @@ export function openIntake(parts: IntakeParts): Intake {
     knownIds.note(workspace, sorted.given);
     try {
       const position = await recorder.put({ books, ...sorted });
-      written.note(workspace, position);
+      written.note(handler, position);
       backlog.note(sorted.touches.length, position);
     } catch (error) {
       knownIds.drop(workspace, sorted.given.keys());
@@ -112,7 +113,8 @@ function take(
   { code, context, arrivedAt, privacy, lens, known }: Known & { code: TakenCode },
 ): void {
   const { workspace, test } = context.principal;
-  const id = arrival.id === "" ? context.newId(idPrefix(arrival.purpose)) : arrival.id;
+  const made = { prefix: idPrefix(arrival.purpose), index: sorted.ids.length };
+  const id = arrival.id === "" ? madeId(context, made) : arrival.id;
   sorted.ids.push(id);
   if (arrival.id !== "") {
     const wall = wallOf({ purpose: arrival.purpose, test });

@@ -4,6 +4,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { GetLedgerRequest, LedgerService, LedgerTallySchema } from "#gen/waymark/scans/v1/ledger_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
+import { waitingIn } from "#runtime/positions.ts";
 import { addBooks, type Books, emptyBooks, readBooks } from "./ledger.ts";
 import { DAY_MS, HOUR_MS } from "./scope.ts";
 import type { Sources } from "./tail.ts";
@@ -19,8 +20,10 @@ export function ledgerHandlers(parts: Sources & { written: Written }): ServiceIm
       const { principal, now } = contextOf(handler);
       const { workspace, test } = principal;
       const range = rangeOf(request, now());
-      await parts.written.settled(workspace);
-      const hours = [...(await readBooks(parts, { workspace, test, ...range }))];
+      await parts.written.settled(handler);
+      const waiting = waitingIn(handler.requestHeader);
+      const read = await readBooks(parts, { workspace, test, ...range });
+      const hours = [...read.hours];
       const total = emptyBooks();
       for (const [, books] of hours) addBooks(total, books);
       const after = cursorOf(request.pageToken);
@@ -31,6 +34,8 @@ export function ledgerHandlers(parts: Sources & { written: Written }): ServiceIm
         total: toTally(total),
         hours: page.map(([hour, books]) => ({ hour: hourText(hour), tally: toTally(books) })),
         nextPageToken: last !== undefined && page.length < open.length ? tokenOf(last) : "",
+        ...(waiting > 0 && { waiting: BigInt(waiting) }),
+        ...(read.withoutLog && { withoutLog: true }),
       };
     },
   };

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
 import { holdsTouches } from "#runtime/touches.ts";
@@ -31,8 +32,15 @@ export function emptyBooks(): Books {
   return { accepted: 0, rejected: 0, shed: 0, counted: 0, filtered: {}, duplicate: 0, pending: 0 };
 }
 
-/** The books by hour, in order of time. What the log holds beyond the counted is in them, as pending. */
-export async function readBooks(sources: Sources, asked: BooksAsked): Promise<Map<number, Books>> {
+/** Books by hour, in order of time. */
+export interface BooksRead {
+  hours: Map<number, Books>;
+  /** The log could not be read: what is on it beyond the counted is not in the books. */
+  withoutLog: boolean;
+}
+
+/** The books. What the log holds beyond the counted is in them, as pending, as long as the log can be read. */
+export async function readBooks(sources: Sources, asked: BooksAsked): Promise<BooksRead> {
   const watermark = await sources.store.watermark(scansProjection.name);
   const ledger = sources.store.collection(ledgerModel).of(asked.workspace);
   const hours = new Map<number, Books>();
@@ -47,10 +55,25 @@ export async function readBooks(sources: Sources, asked: BooksAsked): Promise<Ma
   // The documents may be younger than the watermark: each says itself which entries it has.
   const isOpen = (hour: number, { partition, position }: LogEntry) =>
     hour >= asked.from && hour < asked.to && position > (positions.get(`${hour}/${partition}`) ?? 0);
-  for await (const entries of tailOf(sources, watermark)) {
-    for (const entry of entries) addEntry(hours, entry, { asked, isOpen });
+  const tail = await readTail(tailOf(sources, watermark), { asked, isOpen });
+  for (const [hour, books] of tail ?? []) addBooks(booksOf(hours, hour), books);
+  return { hours: new Map([...hours].sort(([a], [b]) => a - b)), withoutLog: tail === undefined };
+}
+
+/** The books of the end of the log, all of it or none; undefined when it cannot be read. */
+async function readTail(
+  tail: AsyncIterable<LogEntry[]>,
+  open: Parameters<typeof addEntry>[2],
+): Promise<Map<number, Books> | undefined> {
+  const hours = new Map<number, Books>();
+  try {
+    for await (const entries of tail) for (const entry of entries) addEntry(hours, entry, open);
+    return hours;
+  } catch (error) {
+    const { code } = ConnectError.from(error);
+    if (code === Code.Unavailable || code === Code.DeadlineExceeded) return undefined;
+    throw error;
   }
-  return new Map([...hours].sort(([a], [b]) => a - b));
 }
 
 /** Adds books to books. */

@@ -22,7 +22,7 @@ export interface TouchDoc extends Doc {
   metadata?: Record<string, unknown>;
   /** Position on the log that made it. */
   position: number;
-  /** Position of the last update of its conversation, and what was before that: a repetition of it counts the same again. */
+  /** Position of the last update of its conversation, and what was before the step that had it: a repetition counts the same again. */
   talkPosition?: number;
   talkBefore?: Talk;
 }
@@ -64,7 +64,7 @@ export const touchModel = defineModel<TouchDoc>({
 export interface DeviceDoc extends Doc {
   /** Slot of its last scan, counted from 1970. */
   slot: number;
-  /** The slot before this one; absent when it was the first. */
+  /** The slot before the step that moved it here; absent when there was none. */
   before?: number;
   /** Position on the log that moved it here. */
   position: number;

@@ -260,6 +260,12 @@ describe("GetLedger", () => {
     expect((await ledger({}, { workspace: "other" })).total).toMatchObject({ received: 0n });
   });
 
+  it("says what waits at the gateway, outside of the sums, as the gateway tells it", async () => {
+    const options = { ...bench.by(), headers: { "waymark-waiting": "3" } };
+    expect(await bench.ledger.getLedger({}, options)).toMatchObject({ waiting: 3n, total: { received: 0n } });
+    expect((await ledger()).waiting).toBeUndefined();
+  });
+
   it("shows hours of arrival page by page, from seven days ago unless asked for others", async () => {
     const start = bench.clock.now;
     for (const hours of [-8 * 24, -3, -2, 0]) {

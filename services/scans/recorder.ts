@@ -78,6 +78,8 @@ export class Recorder {
     const sizeBytes = touches.reduce((sum, { weight }) => sum + weight, 0);
     this.#touches += touches.length;
     this.#bytes += sizeBytes;
+    const trace = traceparent();
+    if (trace !== "") for (const outgoing of touches) outgoing.traceparent = trace;
     if (this.#waiting.length === 0) setImmediate(() => this.#append());
     return new Promise((resolve, reject) => this.#waiting.push({ parcel, sizeBytes, resolve, reject }));
   }
@@ -104,10 +106,10 @@ export class Recorder {
     const refused = new Tallies();
     refused.addAll(owed);
     for (const { parcel } of group) if (hasRefused(parcel)) refused.add(parcel.books, parcel);
-    const stamp = { recordedAt: group.at(-1)?.parcel.books.arrivedAt ?? 0, traceparent: traceparent() };
+    const recordedAt = group.at(-1)?.parcel.books.arrivedAt ?? 0;
     try {
       const touches = [...firstOfEach(group, refused)];
-      const records = [...packTouches(touches, stamp), ...refused.records()];
+      const records = [...packTouches(touches, recordedAt), ...refused.records()];
       const position = await log.append(records, newId("batch"));
       for (const { resolve } of group) resolve(position);
     } catch (error) {

@@ -17,6 +17,8 @@ export interface Outgoing {
   partition: number;
   /** About how many bytes it has. */
   weight: number;
+  /** W3C traceparent of its request when that is traced. */
+  traceparent?: string;
 }
 
 /** About how many bytes a touch has, without encoding it. */
@@ -75,43 +77,41 @@ export class Tallies {
   }
 }
 
-/** What all records of one append say. */
-export interface Stamp {
-  recordedAt: number;
-  traceparent: string;
-}
-
 /** A record that is being filled. */
 interface Filling {
   purpose: TouchPurpose;
   touches: Touch[];
   weight: number;
+  traceparent: string;
 }
 
-/** Packs touches into records: those of one partition and purpose together, in their order, as a TouchBatch each. */
-export function packTouches(outgoing: Iterable<Outgoing>, stamp: Stamp): LogRecord[] {
+/**
+ * Packs touches into records: those of one partition and purpose together, in their order, as a TouchBatch each. A record is
+ * in the trace of its first touch.
+ */
+export function packTouches(outgoing: Iterable<Outgoing>, recordedAt: number): LogRecord[] {
   const records: LogRecord[] = [];
   const filling = new Map<number, Filling>();
-  for (const { touch, purpose, partition, weight } of outgoing) {
+  for (const { touch, purpose, partition, weight, traceparent = "" } of outgoing) {
     const shelf = purpose * PARTITIONS + partition;
     let record = filling.get(shelf);
     if (record !== undefined && (record.touches.length === RECORD_TOUCHES || record.weight + weight > RECORD_WEIGHT)) {
-      records.push(recordOf(record, stamp));
+      records.push(recordOf(record, recordedAt));
       record = undefined;
     }
     if (record === undefined) {
-      record = { purpose, touches: [], weight: 0 };
+      record = { purpose, touches: [], weight: 0, traceparent };
       filling.set(shelf, record);
     }
     record.touches.push(touch);
     record.weight += weight;
   }
-  for (const record of filling.values()) records.push(recordOf(record, stamp));
+  for (const record of filling.values()) records.push(recordOf(record, recordedAt));
   return records;
 }
 
 /** Encodes the touches of a record together: it costs half of one by one. */
-function recordOf({ purpose, touches }: Filling, { recordedAt, traceparent }: Stamp): LogRecord {
+function recordOf({ purpose, touches, traceparent }: Filling, recordedAt: number): LogRecord {
   const [first] = touches as [Touch];
   const batch = create(TouchBatchSchema, { recordedAt: timestampFromMs(recordedAt), traceparent });
   batch.touches = touches;

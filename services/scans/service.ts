@@ -14,7 +14,7 @@ import { intakeHandlers } from "./intake-handlers.ts";
 import { openKnownIds } from "./known-ids.ts";
 import { ledgerHandlers } from "./ledger-handlers.ts";
 import { scansModels } from "./model.ts";
-import { followNews } from "./news.ts";
+import { followChanges } from "./news.ts";
 import { scansProjection } from "./project.ts";
 import { Recorder } from "./recorder.ts";
 import { registryHandlers } from "./registry-handlers.ts";
@@ -72,16 +72,14 @@ const FLUSH_MS = 2_000;
 
 function startBackground(deps: ServiceDeps): Background {
   const { recorder, places, ...listeners } = partsOf(deps);
-  const stopping = new AbortController();
-  const following = followNews(deps.log, listeners, stopping.signal);
+  const news = followChanges(deps.log, listeners);
   const timer = setInterval(() => void recorder.flush(), FLUSH_MS);
   timer.unref();
   return {
     gauges: () => ({ queue_touches: recorder.depth.touches, queue_bytes: recorder.depth.bytes }),
     stop: async () => {
       clearInterval(timer);
-      stopping.abort();
-      await following;
+      await news.stop();
       await recorder.flush();
       places.close();
     },

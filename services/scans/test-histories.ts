@@ -214,7 +214,7 @@ async function expectBooks(
     fates[fate] += 1;
   }
   const log = { read: async function* () {} };
-  const hours = await readBooks({ store, log }, { workspace: WORKSPACE, test: false, from: 0, to: NOW + DAY });
+  const { hours } = await readBooks({ store, log }, { workspace: WORKSPACE, test: false, from: 0, to: NOW + DAY });
   const sum = { accepted: 0, counted: 0, filtered: 0, duplicate: 0 };
   for (const books of hours.values()) {
     expect(books.accepted).toBe(books.counted + (books.filtered.isbot ?? 0) + books.duplicate);
