@@ -49,8 +49,46 @@ export function collectProcessMetrics(): void {
 
 const tracer = trace.getTracer("waymark");
 
-/** Names of spans. No attribute ever holds an address, token, message text or medical word. */
-export type SpanName = "http" | "rpc.server" | "rpc.client" | "log.append" | "log.project" | "store.batch";
+/** Every span of Waymark, and what it says. docs/telemetry.md is this table. No attribute ever holds an address, token, message text or medical word. */
+export const spans = {
+  http: {
+    says: "A request at the gateway; named by its RPC, or by the page it is for (`redirect`). It goes on with the caller's `traceparent`.",
+    attributes: ["http.request.method", "http.response.status_code"],
+  },
+  "rpc.client": {
+    says: "A call over gRPC, as its caller sees it.",
+    attributes: ["rpc.system", "rpc.service", "rpc.method"],
+  },
+  "rpc.server": {
+    says: "A call, as the service that answers sees it; also within one process.",
+    attributes: ["rpc.system", "rpc.service", "rpc.method"],
+  },
+  "log.append": {
+    says: "Records on their way to the log, until they are durable.",
+    attributes: [
+      "messaging.operation.type",
+      "messaging.batch.message_count",
+      "messaging.message.body.size",
+      "waymark.log.position",
+    ],
+  },
+  "log.project": {
+    says: "A step of a projection, in the trace of each request that wrote its entries.",
+    attributes: [
+      "messaging.operation.type",
+      "messaging.batch.message_count",
+      "waymark.projection",
+      "waymark.log.position",
+    ],
+  },
+  store: {
+    says: "A call of the store, by collection.",
+    attributes: ["db.collection.name", "db.operation.name"],
+  },
+} as const;
+
+/** Name of a span. */
+export type SpanName = keyof typeof spans;
 
 /** Runs `work` in a span; an error marks the span with its class alone and goes on. */
 export async function inSpan<T>(

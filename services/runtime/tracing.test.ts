@@ -1,5 +1,4 @@
 import { createServer, type Server } from "node:http";
-import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { forward } from "./context.ts";
@@ -47,7 +46,7 @@ beforeAll(async () => {
       });
   });
   await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve));
-  tracing = startTracing(`http://127.0.0.1:${(collector.address() as { port: number }).port}`);
+  tracing = startTracing(`http://127.0.0.1:${(collector.address() as { port: number }).port}`, "test");
 });
 afterAll(async () => {
   for (const close of closing) close();
@@ -79,10 +78,8 @@ async function serve() {
     authenticate: () => Promise.reject(fail("UNAUTHENTICATED")),
     complete: (envelope) => ({ ...envelope, now: Date.now, newId }),
   });
-  const descriptors = AuthorityService.methods as unknown as DescMethodUnary[];
   const transport = createGrpcTransport({
     target: `127.0.0.1:${grpc.port}`,
-    methods: descriptors,
     key: Buffer.alloc(32),
   });
   closing.push(transport.close);
@@ -118,7 +115,7 @@ describe("with an endpoint for traces", () => {
   });
 
   it("that is away a stop neither fails nor takes long", async () => {
-    const away = startTracing("http://127.0.0.1:1");
+    const away = startTracing("http://127.0.0.1:1", "test");
     await inSpan({ name: "http" }, async () => undefined);
     const begun = performance.now();
     await away.stop();

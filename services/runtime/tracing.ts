@@ -6,14 +6,14 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 
 /**
- * Sends spans to `endpoint` by OTLP over HTTP. Loaded only when an endpoint is set: without one nothing is recorded and
+ * Sends spans of the service `name` to `endpoint` by OTLP over HTTP. Loaded only when an endpoint is set: without one nothing is recorded and
  * nothing of the SDK is in memory.
  */
-export function startTracing(endpoint: string): { stop: () => Promise<void> } {
+export function startTracing(endpoint: string, name: string): { stop: () => Promise<void> } {
   const exporter = new OTLPTraceExporter({ url: `${endpoint}/v1/traces`, timeoutMillis: 5_000 });
   const provider = new TracerProvider({
-    resource: resourceFromAttributes({ "service.name": "waymark" }),
-    spanProcessors: [new BatchSpanProcessor({ exporter, maxQueueSize: 4_096 })],
+    resource: resourceFromAttributes({ "service.namespace": "waymark", "service.name": name }),
+    spanProcessors: [new BatchSpanProcessor({ exporter, maxQueueSize: 4_096, scheduledDelayMillis: 1_000 })],
   });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());

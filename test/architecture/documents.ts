@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { settings } from "#runtime/config.ts";
 import { type Facts, fail, type Reason } from "#runtime/failure.ts";
-import { registry } from "#runtime/telemetry.ts";
+import { registry, spans } from "#runtime/telemetry.ts";
 import { ROOT } from "./source.ts";
 
 /** The documents that are made from tables of the code, by path from the root. */
@@ -11,7 +11,7 @@ export async function documents(): Promise<Readonly<Record<string, string>>> {
   return {
     "docs/configuration.md": configuration(),
     "docs/errors.md": await errors(),
-    "docs/metrics.md": await metrics(),
+    "docs/telemetry.md": await telemetry(),
   };
 }
 
@@ -61,14 +61,29 @@ async function reasonTables(): Promise<Table[]> {
   return Promise.all(files.map(async (path) => ((await import(join(ROOT, "services", path))) as { fail: Table }).fail));
 }
 
-async function metrics(): Promise<string> {
+async function telemetry(): Promise<string> {
   const all = await registry.getMetricsAsJSON();
-  const rows = all.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${help} |`).sort();
-  return page(
-    "Metrics",
-    "Served as Prometheus text at `/metrics`, beside the process's own (`process_*`, `nodejs_*`).",
-    ["| metric | type | what it measures |", "|---|---|---|", ...rows],
-  );
+  const metrics = all.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${help} |`).sort();
+  const rows = Object.entries(spans).map(([name, { says, attributes }]) => {
+    return `| \`${name}\` | ${says} | ${attributes.map((one) => `\`${one}\``).join(" ")} |`;
+  });
+  const intro =
+    "Metrics are served as Prometheus text at `/metrics`, beside the process's own (`process_*`, `nodejs_*`). Spans are sent by OTLP " +
+    "over HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set. One trace goes from the HTTP request over gRPC and the log to the " +
+    "projections: the envelope of each batch of touches on the log has the `traceparent` of the request that wrote it.";
+  return page("Telemetry", intro, [
+    "## Metrics",
+    "",
+    "| metric | type | what it measures |",
+    "|---|---|---|",
+    ...metrics,
+    "",
+    "## Spans",
+    "",
+    "| span | what it covers | attributes |",
+    "|---|---|---|",
+    ...rows,
+  ]);
 }
 
 function page(title: string, intro: string, lines: readonly string[]): string {
