@@ -19,6 +19,7 @@ export const analytics = defineService({
   name: "analytics",
   collections: [],
   calls: ["access", "codes", "scans"],
+  keepsFiles: true,
   publishes: [],
   consumes: ["touches.marketing"],
   routes: (router, deps) => {

@@ -16,7 +16,13 @@ function fault(env: Record<string, string>): string {
 
 it("an empty environment gives the defaults", () => {
   const expected = { port: 8080, host: "0.0.0.0", data: "./data", demo: "on", logLevel: "info", trustedProxies: [] };
-  expect(readConfig({})).toEqual({ ...expected, rateLimits: {} });
+  const many = {
+    natsReplicas: 1,
+    logRetentionDays: 0,
+    healthPort: 9091,
+    peers: new Map([["*", "dns:///{service}:9090"]]),
+  };
+  expect(readConfig({})).toEqual({ ...expected, rateLimits: {}, ...many });
 });
 
 it("an empty variable counts as absent", () => {
@@ -59,7 +65,7 @@ describe("a setting is read", () => {
 
   it("every one of them is in the table above", () => {
     expect(Object.keys(settings).sort()).toEqual(
-      "adminKey data demo grpcPort healthPort host logLevel logRetentionDays masterKey mongodbUrl natsReplicas natsUrl otlpEndpoint peers placeDatabase port publicUrl rateLimits tagKey tlsCa tlsCert tlsKey trustedProxies".split(
+      "adminKey data demo grpcPort healthPort host logLevel logRetentionDays masterKey mongodbUrl natsReplicas natsStream natsUrl otlpEndpoint peers placeDatabase port publicUrl rateLimits tagKey tlsCa tlsCert tlsKey trustedProxies".split(
         " ",
       ),
     );
@@ -103,6 +109,9 @@ describe("a wrong value is refused with what is allowed and what it is", () => {
 
   it.each([
     ["WAYMARK_ADMIN_KEY", "hunter2"],
+    ["WAYMARK_MASTER_KEY", "hunter2"],
+    ["WAYMARK_MONGODB_URL", "mongodb://ada:hunter2@db:27017"],
+    ["WAYMARK_NATS_URL", "http://ada:hunter2@nats:4222"],
     ["WAYMARK_ADMIN_KEY", "hunter2 with blanks in it, long"],
     ["WAYMARK_ADMIN_KEY", "hunter2-ü-0123456789abcdef"],
     ["WAYMARK_TAG_KEY", "hunter2"],

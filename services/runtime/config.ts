@@ -90,6 +90,11 @@ function natsUrls(value: string): readonly string[] {
   return urls;
 }
 
+function streamName(value: string): string {
+  if (!/^[A-Z][A-Z0-9_-]{0,31}$/.test(value)) throw new Error("up to 32 capital letters, digits, - and _");
+  return value;
+}
+
 /** gRPC target of each service: by name, or of all others by `*`, where {service} stands for the name. */
 export type Peers = ReadonlyMap<string, string>;
 
@@ -178,6 +183,12 @@ export const settings = {
     undefined,
     "NATS servers with JetStream that hold the log, by comma. Without it SQLite in the data folder. Goes with WAYMARK_MONGODB_URL.",
     natsUrls,
+  ),
+  natsStream: setting(
+    "WAYMARK_NATS_STREAM",
+    "WAYMARK",
+    "Name of the stream on NATS; its subjects begin with the name in lower case. Every Waymark that shares a NATS has its own.",
+    streamName,
   ),
   natsReplicas: setting(
     "WAYMARK_NATS_REPLICAS",

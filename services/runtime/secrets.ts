@@ -9,9 +9,10 @@ export interface Secrets {
   key: (name: string) => Buffer;
 }
 
-/** Opens the keys of a data folder that this process holds, making the master key file at first use. */
-export function openSecrets(config: Pick<Config, "data" | "tagKey">): Secrets {
-  const master = readOrMake(join(config.data, "keys"), "master.key");
+/** Opens the keys that come from WAYMARK_MASTER_KEY, or from the file of a data folder that this process holds, made at first use. */
+export function openSecrets(config: Pick<Config, "data" | "tagKey"> & Partial<Pick<Config, "masterKey">>): Secrets {
+  const { masterKey } = config;
+  const master = masterKey ? decodeKey(masterKey) : readOrMake(join(config.data, "keys"), "master.key");
   const fromSetting = config.tagKey ? decodeKey(config.tagKey) : undefined;
   return {
     key: (name) => {

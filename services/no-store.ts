@@ -1,0 +1,22 @@
+import type { Store } from "#runtime/store.ts";
+
+async function refuse(): Promise<never> {
+  throw new Error("this service keeps no documents; its definition names no collection");
+}
+
+/** The store of a process whose services keep no documents: any use of it is a fault of ours. */
+export const noStore: Store = {
+  collection: () => ({
+    of: () => {
+      throw new Error("this service keeps no documents; its definition names no collection");
+    },
+  }),
+  batch: (run) => run(),
+  atomicBatch: false,
+  watermark: refuse,
+  progress: refuse,
+  begin: refuse,
+  advance: refuse,
+  ping: async () => undefined,
+  close: async () => undefined,
+};
