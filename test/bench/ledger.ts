@@ -21,12 +21,11 @@ export async function total({ call }: Measured): Promise<Total> {
 const POLL_MS = 50;
 
 /** Waits until no projection is behind; answers how long that took, in milliseconds. */
-export async function settled({ call }: Measured): Promise<number> {
+export async function settled({ lags }: Measured): Promise<number> {
   const begun = performance.now();
   while (performance.now() - begun < 120_000) {
-    const { body } = await call("GET", "/readyz");
-    const lags = Object.entries(body.lag as Record<string, number>).filter(([name]) => /(^|\.)lag(\.|$)/.test(name));
-    if (lags.length > 0 && lags.every(([, entries]) => entries === 0)) return performance.now() - begun;
+    const entries = Object.values(await lags());
+    if (entries.length > 0 && entries.every((behind) => behind === 0)) return performance.now() - begun;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   throw new Error("projections did not catch up in 120 s");

@@ -1,20 +1,26 @@
+import { mongodbMissing } from "../support/mongodb-server.ts";
+import { natsMissing } from "../support/nats-server.ts";
 import { calls } from "./calls.ts";
+import { startMeasuredCluster } from "./cluster.ts";
 import { batches, makeCodes, singles } from "./intake.ts";
 import { startMeasured } from "./process.ts";
 import { reads } from "./reads.ts";
 import { redirects } from "./redirects.ts";
 import { type Finding, machine, toMarkdown } from "./report.ts";
+import { visible } from "./visible.ts";
 
 const HELP = `npm run bench [-- SCENARIO …]
 
-  calls      what a call within the process costs
+  calls      what a call within the process costs, and to another one
   start      from spawn to ready, memory when idle, with the demo
   batches    POST /v1/scans in batches of 500
   singles    POST /v1/scans with one scan each
   redirects  GET /s/{short_id} at 1,000 a second
   reads      questions with 1,000,000 scans of one code
+  processes  the same services as many processes on NATS and a MongoDB-protocol server: memory, batches, freshness
 
-Without a scenario: all. Raw figures go to standard output as Markdown. A run whose ledger does not balance is void.
+Without a scenario: all. \`processes\` needs nats-server and mongod on PATH, or a folder with such servers in
+WAYMARK_TEST_SERVERS. Raw figures go to standard output as Markdown. A run whose ledger does not balance is void.
 `;
 
 const MINUTE_MS = 60_000;
@@ -79,7 +85,32 @@ const scenarios: Record<string, () => Promise<Finding[]>> = {
       };
       return [await batches(measured, load), ...(await reads(measured, { code, scans, times: 300 }))];
     }),
+  processes: async () => {
+    if (natsMissing() || (await mongodbMissing())) return [];
+    const measured = await startMeasuredCluster();
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 20_000));
+      const idle = { ...idleOf(measured.memory()), "in all, shared pages once": `${measured.shareMb().toFixed(0)} MB` };
+      const codes = await makeCodes(measured, 16);
+      const load = { size: 500, connections: 8, codes, devices: 50_000, spreadMs: MINUTE_MS };
+      return [
+        { name: "Many processes at rest", parameters: { "after the start": "20 s" }, figures: idle },
+        await batches(measured, { ...load, name: "many processes, warm-up", scans: 30_000, first: 0 }),
+        await batches(measured, { ...load, name: "many processes", scans: 150_000, first: 30_000 }),
+        await visible(measured, { perSecond: 1_000, seconds: 20, size: 10, codes }),
+      ];
+    } finally {
+      await measured.stop();
+    }
+  },
 };
+
+/** Memory by process, and the sum. */
+function idleOf(memory: Record<string, number>): Record<string, string> {
+  const sum = Object.values(memory).reduce((all, mb) => all + mb, 0);
+  const rows = [...Object.entries(memory), ["in all", sum] as const];
+  return Object.fromEntries(rows.map(([name, mb]) => [name, `${mb.toFixed(0)} MB`]));
+}
 
 type Measured = Awaited<ReturnType<typeof startMeasured>>;
 

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { caller, freePort } from "../support/waymark.ts";
+import { freePort } from "../support/ports.ts";
+import { caller } from "../support/waymark.ts";
 
 /** Admin key of the measured process. */
 export const KEY = "bench-admin-key-0123456789abcdef";
@@ -23,7 +24,16 @@ export interface Measured {
   rssMb: () => number;
   /** Processor time used by the process so far, in seconds. */
   cpuSeconds: () => number;
+  /** How many entries each projection is behind, by name. */
+  lags: () => Promise<Record<string, number>>;
   stop: () => Promise<void>;
+}
+
+/** What /readyz of a process says of its projections. */
+export async function lagsAt(url: string): Promise<Record<string, number>> {
+  const { body } = await caller(url)("GET", "/readyz");
+  const all = Object.entries(body.lag as Record<string, number>);
+  return Object.fromEntries(all.filter(([name]) => /(^|\.)lag(\.|$)/.test(name)));
 }
 
 /** Starts it on a data folder of its own, which is removed at the end, or on a given one, which stays. */
@@ -52,8 +62,9 @@ export async function startMeasured(env: Record<string, string> = {}): Promise<M
     port,
     call,
     startMs: performance.now() - begun,
-    rssMb: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024,
-    cpuSeconds: () => cpuSeconds(child),
+    rssMb: () => rssMb(child.pid as number),
+    cpuSeconds: () => cpuSeconds(child.pid as number),
+    lags: () => lagsAt(`http://127.0.0.1:${port}`),
     stop: () => stop(child, env.WAYMARK_DATA === undefined ? folder : undefined),
   };
 }
@@ -61,7 +72,18 @@ export async function startMeasured(env: Record<string, string> = {}): Promise<M
 /** Kernel ticks of processor time in a second. */
 const TICKS = 100;
 
-function cpuSeconds({ pid }: ChildProcess): number {
+/** Resident memory of a process, in MB. */
+export function rssMb(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+}
+
+/** Memory of a process in MB, what it shares with others divided by their number. */
+export function shareMb(pid: number): number {
+  return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0) / 1024;
+}
+
+/** Processor time that a process has used so far, in seconds. */
+export function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }

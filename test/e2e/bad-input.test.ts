@@ -3,12 +3,12 @@ import type { Route } from "../../gateway/routes.ts";
 import { ADMIN_KEY, startWaymark, type Waymark } from "../support/waymark.ts";
 import { everything, type Ids, makeOneOfEach } from "./one-of-each.ts";
 import {
+  allOperations,
   expectRefusal,
   hasVariable,
   isForAdmins,
   isPublic,
   nameOf,
-  operationsOf,
   pathOf,
   wrongBodies,
   wrongQueries,
@@ -24,7 +24,7 @@ beforeAll(async () => {
   waymark = await startWaymark();
   owner = await waymark.workspace("Owner");
   ids = await makeOneOfEach(waymark, { key: owner.key, workspace: owner.id });
-  operations = operationsOf(waymark);
+  operations = allOperations();
   stored = await everything(waymark, owner.key);
 });
 afterAll(() => waymark?.stop());

@@ -34,7 +34,7 @@ export async function makeCode(
 /** Sends scans and waits until they are projected. */
 export async function sendScans(waymark: Waymark, key: string, scans: readonly SentScan[]): Promise<Answer> {
   const answer = await waymark.call("POST", "/v1/scans", { key, body: { scans } });
-  await waymark.running.idle();
+  await waymark.idle();
   return answer;
 }
 

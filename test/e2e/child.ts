@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
-import { ADMIN_KEY, type Answer, type Call, caller, freePort } from "../support/waymark.ts";
+import { freePort } from "../support/ports.ts";
+import { ADMIN_KEY, type Answer, type Call, caller } from "../support/waymark.ts";
 import { eventually } from "./eventually.ts";
 
 /** A Waymark in a process of its own. */

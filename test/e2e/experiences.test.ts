@@ -111,7 +111,7 @@ it("scans may come as NDJSON, one a line", async () => {
   const body = lines.map((line) => JSON.stringify(line)).join("\n");
   const answer = await waymark.call("POST", "/v3/touchpoint/scans", { key, headers, body });
   expect([answer.status, answer.body.data]).toMatchObject([200, { accepted: 2, rejected: [{ index: 1 }] }]);
-  await waymark.running.idle();
+  await waymark.idle();
   const { body: seen } = await send("GET", "/v3/touchpoint/metrics?metricsType=TOUCHPOINT&touchpointId=t");
   expect(seen.data.touchpoints.totalVisits).toBe(2);
 });

@@ -6,7 +6,7 @@ let key: string;
 const send = (method: string, path: string, body?: unknown, as = key) => waymark.call(method, path, { key: as, body });
 const record = async (impressions: object[], as = key) => {
   const answer = await send("POST", "/api/v1/impressions", { impressions }, as);
-  await waymark.running.idle();
+  await waymark.idle();
   return answer;
 };
 
@@ -210,7 +210,7 @@ describe("impressions that are brought in", () => {
       body: lines.join("\n"),
     });
     expect([status, body]).toMatchObject([200, { accepted: 2, rejected: [{ index: 1 }] }]);
-    await waymark.running.idle();
+    await waymark.idle();
     expect((await send("GET", "/api/v1/impressions", undefined, own)).body.total).toBe(2);
   });
 

@@ -120,7 +120,7 @@ describe("the ledger", () => {
       Array.from({ length: 100 }, (_, n) => ({ id: `s${(batch % 20) * 100 + n}`, qpr_code_id: code.id })),
     );
     await Promise.all(batches.map((scans) => waymark.call("POST", "/v1/scans", { key, body: { scans } })));
-    await waymark.running.idle();
+    await waymark.idle();
     sending = false;
     await watching;
     expect(tallies.filter((tally) => !balances(tally) || !tally.balanced)).toEqual([]);

@@ -3,7 +3,7 @@ import type { Route } from "../../gateway/routes.ts";
 import { startWaymark, type Waymark } from "../support/waymark.ts";
 import { makeCode, sendScans } from "./campaign.ts";
 import { everything, type Ids, makeOneOfEach } from "./one-of-each.ts";
-import { hasVariable, isPublic, nameOf, operationsOf, pathOf } from "./operations.ts";
+import { allOperations, hasVariable, isPublic, nameOf, pathOf } from "./operations.ts";
 
 let waymark: Waymark;
 let owner: { id: string; key: string };
@@ -16,7 +16,7 @@ beforeAll(async () => {
   owner = await waymark.workspace("Owner");
   stranger = await waymark.workspace("Stranger");
   ids = await makeOneOfEach(waymark, { key: owner.key, workspace: owner.id });
-  operations = operationsOf(waymark);
+  operations = allOperations();
 });
 afterAll(() => waymark?.stop());
 

@@ -26,7 +26,7 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
   });
   await post("/api/v1/posters", { id: "poster-1", program_id: "prog-1", student_id: "user-1" });
   await post("/api/v1/impressions", { impressions: [{ id: "imp-1", poster_id: "poster-1" }] });
-  await waymark.running.idle();
+  await waymark.idle();
   const person = { first_name: "A", last_name: "B", email: "a@example.com" };
   await post("/api/v1/referrals", { id: "ref-1", impression_id: "imp-1", ...person });
   await post("/api/v1/earnings", { id: "earn-1", referral_id: "ref-1", amount: 1 });
@@ -86,8 +86,8 @@ const LISTS = [
 ];
 
 /** Everything that a key can read, apart from when keys were last used. */
-export async function everything({ call, running }: Waymark, key: string): Promise<Record<string, unknown>> {
-  await running.idle();
+export async function everything({ call, idle }: Waymark, key: string): Promise<Record<string, unknown>> {
+  await idle();
   const entries: [string, unknown][] = [];
   for (const path of LISTS) {
     const { status, text } = await call("GET", path, { key });

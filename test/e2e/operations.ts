@@ -6,13 +6,13 @@ import type { Dialect } from "../../gateway/dialects/dialect.ts";
 import { dialects } from "../../gateway/dialects/table.ts";
 import { compileRoutes, type Route } from "../../gateway/routes.ts";
 import { bodyName, fieldRules, publicFields, queryName } from "../../gateway/transcode/names.ts";
-import type { Answer, Waymark } from "../support/waymark.ts";
+import { contract } from "../../services/contract.ts";
+import type { Answer } from "../support/waymark.ts";
 import type { Ids } from "./one-of-each.ts";
 
-/** Every operation of every REST API that a Waymark serves. */
-export function operationsOf({ running }: Waymark): readonly Route[] {
-  const services = new Set([...running.hosted.methods.keys()].map((method) => method.parent));
-  return compileRoutes([...services], dialects).routes;
+/** Every operation of every REST API that Waymark serves. */
+export function allOperations(): readonly Route[] {
+  return compileRoutes(contract, dialects).routes;
 }
 
 /** "POST /v1/scans" */

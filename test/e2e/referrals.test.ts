@@ -21,7 +21,7 @@ beforeAll(async () => {
   await send("POST", "/api/v1/users", user);
   await send("POST", "/api/v1/posters", { id: "poster_1", program_id: "prog_123abc", student_id: "user_123abc" });
   await send("POST", "/api/v1/impressions", { impressions: [{ id: "imp_123abc", poster_id: "poster_1" }] });
-  await waymark.running.idle();
+  await waymark.idle();
 });
 afterAll(() => waymark?.stop());
 

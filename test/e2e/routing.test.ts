@@ -137,7 +137,7 @@ it("a dry run records nothing, and answers for a paused code as if it were activ
   const code = await codeWith([{ when: {}, destination: RULE }]);
   await waymark.call("PATCH", `/v1/qpr-codes/${code.id}`, { key, body: { status: "paused" } });
   expect(await route(code, {})).toEqual({ rule: 0, destination: RULE });
-  await waymark.running.idle();
+  await waymark.idle();
   const { body } = await waymark.call("GET", `/v1/scans?qpr_code_id=${code.id}&include_bots=true`, { key });
   expect(body.total).toBe(0);
   const bare = await makeCode(waymark, key, {});

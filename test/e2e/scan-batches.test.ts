@@ -19,7 +19,7 @@ afterAll(() => waymark?.stop());
 const post = (body: unknown, headers: Record<string, string> = {}) =>
   waymark.call("POST", "/v1/scans", { key, body, headers });
 const total = async (): Promise<number> => {
-  await waymark.running.idle();
+  await waymark.idle();
   return (await waymark.call("GET", `/v1/scans?qpr_code_id=${code.id}`, { key })).body.total;
 };
 const ndjson = { "content-type": "application/x-ndjson" };
@@ -187,7 +187,7 @@ describe("a conversation", () => {
     ]);
     expect((await say({ messages: 2 })).body.conversation_messages).toBe(6);
     expect((await say({ messages: 9, completed: true })).body.conversation_messages).toBe(9);
-    await waymark.running.idle();
+    await waymark.idle();
     const stored = await waymark.call("GET", `/v1/scans/${code.id}-talk`, { key });
     expect(stored.body).toMatchObject({ conversation_started: true, conversation_messages: 9 });
     const { body } = await waymark.call("GET", `/v1/qpr-codes/${code.id}/analytics`, { key });

@@ -8,7 +8,7 @@ const send = (method: string, path: string, body?: unknown, as = key) =>
 const metrics = (query: string, as = key) => send("GET", `/v3/touchpoint/metrics?${query}`, undefined, as);
 const scan = async (scans: object[], as = key) => {
   const answer = await send("POST", "/v3/touchpoint/scans", { scans }, as);
-  await waymark.running.idle();
+  await waymark.idle();
   return answer;
 };
 const FETCHED = { statusCode: 200, message: "Touchpoint scanner metrics fetched successfully" };

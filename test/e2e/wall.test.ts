@@ -99,7 +99,7 @@ describe("a touch of one purpose", () => {
       scans: [{ id: "shared-1", touchpointId: "tp-1", userId: "visitor-1" }],
     });
     expect(again.body.data.accepted).toBe(1);
-    await waymark.running.idle();
+    await waymark.idle();
     const { body } = await send("GET", "/v3/touchpoint/metrics?metricsType=TOUCHPOINT&touchpointId=tp-1");
     expect(body.data.touchpoints.totalVisits).toBe(1);
     expect((await send("GET", "/v1/scans/shared-1")).status).toBe(200);

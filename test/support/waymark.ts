@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readConfig } from "#runtime/config.ts";
-import { type AllInOne, startAllInOne } from "../../services/all-in-one.ts";
+import { startAllInOne } from "../../services/all-in-one.ts";
+import { freePort } from "./ports.ts";
 
 /** The admin key of every Waymark that tests start. */
 export const ADMIN_KEY = "test-admin-key-0123456789abcdef";
@@ -12,9 +12,10 @@ export const ADMIN_KEY = "test-admin-key-0123456789abcdef";
 export interface Waymark {
   url: string;
   data: string;
-  running: AllInOne;
   /** What it said at the start. */
   said: string[];
+  /** Resolves when everything that counts has done what is on the log now. */
+  idle: () => Promise<void>;
   /** A workspace of its own with a key for all scopes. */
   workspace: (name: string) => Promise<{ id: string; key: string }>;
   call: (method: string, path: string, given?: Call) => Promise<Answer>;
@@ -37,17 +38,17 @@ export interface Answer {
   body: any;
 }
 
-/** A port that nothing listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/**
+ * Starts Waymark, as one process or, where WAYMARK_TEST_WAY says so, as many. Rate limits are off unless the environment says
+ * otherwise, and there is no demo.
+ */
+export async function startWaymark(env: Record<string, string> = {}): Promise<Waymark> {
+  if (process.env.WAYMARK_TEST_WAY !== "processes") return startOneProcess(env);
+  const { startManyProcesses } = await import("./many-processes.ts");
+  return startManyProcesses(env);
 }
 
-/** Starts Waymark. Rate limits are off unless the environment says otherwise, and there is no demo. */
-export async function startWaymark(env: Record<string, string> = {}): Promise<Waymark> {
+async function startOneProcess(env: Record<string, string>): Promise<Waymark> {
   const folder = env.WAYMARK_DATA ?? mkdtempSync(join(tmpdir(), "waymark-"));
   const port = await freePort();
   const said: string[] = [];
@@ -71,17 +72,22 @@ export async function startWaymark(env: Record<string, string> = {}): Promise<Wa
   return {
     url,
     data: folder,
-    running,
+    idle: running.idle,
     said,
     call,
-    workspace: async (name) => {
-      const { body } = await call("POST", "/waymark/v1/workspaces", { key: ADMIN_KEY, body: { name } });
-      return { id: body.workspace.id, key: body.secret };
-    },
+    workspace: workspaceMaker(call),
     stop: async () => {
       await running.stop();
       if (env.WAYMARK_DATA === undefined) rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** Makes workspaces. */
+export function workspaceMaker(call: ReturnType<typeof caller>): Waymark["workspace"] {
+  return async (name) => {
+    const { body } = await call("POST", "/waymark/v1/workspaces", { key: ADMIN_KEY, body: { name } });
+    return { id: body.workspace.id, key: body.secret };
   };
 }
 
