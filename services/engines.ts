@@ -38,7 +38,8 @@ export interface Opening {
 
 /** How long a start waits for servers that do not answer yet, and how often it says so. */
 const PATIENCE_MS = 60_000;
-const WORD_MS = 5_000;
+const WORD_MS = 3_000;
+const AGAIN_MS = 1_000;
 
 /** Opens the engines that the settings name: NATS and MongoDB, or files in the data folder. */
 export async function openEngines(opening: Opening): Promise<Engines> {
@@ -155,21 +156,27 @@ async function runOn(
   return { gauges: async () => runner.gauges(), idle: runner.idle };
 }
 
-/** Opens what may not be there yet, as when everything starts at once; says every few seconds that it waits. */
+/** Opens what may not be there yet, as when everything starts at once; says every few seconds that it waits, and for what. */
 async function patiently<T>(
   { terminal, logger }: Opening,
   { what, open }: { what: string; open: () => Promise<T> },
 ): Promise<T> {
   const until = performance.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      return await open();
-    } catch (cause) {
-      if (performance.now() > until) throw cause;
-      logger.debug({ err: cause }, "a server does not answer yet");
-      terminal.say(`waiting for ${what}: ${cause instanceof Error ? cause.message : "it does not answer"}`);
-      await delay(WORD_MS);
+  let why = "";
+  const word = setInterval(() => terminal.say(`waiting for ${what}${why}`), WORD_MS);
+  try {
+    for (;;) {
+      try {
+        return await open();
+      } catch (cause) {
+        if (performance.now() > until) throw cause;
+        logger.debug({ err: cause }, "a server does not answer yet");
+        why = cause instanceof Error ? `: ${cause.message}` : "";
+        await delay(AGAIN_MS);
+      }
     }
+  } finally {
+    clearInterval(word);
   }
 }
 
