@@ -3,6 +3,7 @@ import { caller } from "../support/waymark.ts";
 import {
   countsOf,
   expectBalance,
+  faultsSaid,
   killAndRestart,
   nothingQueued,
   type Part,
@@ -43,7 +44,11 @@ async function survives(
   await nothingQueued(system);
   await system.watch.idle();
   const { acknowledged, redirects, surprises } = load;
-  expect(surprises).toEqual([]);
+  const said = surprises.length === 0 ? [] : faultsSaid(system);
+  expect({ surprises: surprises.map(({ status, text }) => ({ status, text })), said }).toEqual({
+    surprises: [],
+    said: [],
+  });
   expect(redirects.other).toEqual([]);
   if (part !== "gateway") expect(redirects.unanswered).toBe(0);
   const [api, phone] = load.codeIds as [string, string];

@@ -91,6 +91,12 @@ export async function nothingQueued({ cluster }: System): Promise<void> {
   });
 }
 
+/** Faults of our own that the processes have logged. */
+export function faultsSaid({ cluster }: System): string[] {
+  const lines = cluster.all().flatMap((part) => part.output().split("\n"));
+  return lines.filter((line) => line.includes('"level":"error"') && line.includes('"msg":"failed"'));
+}
+
 /** What the system says of a code when everything has been counted. */
 export async function countsOf({ call, key }: System, codeId: string) {
   const page = await call("GET", `/v1/scans?qpr_code_id=${codeId}&limit=1`, { key });

@@ -2,13 +2,21 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 
 /** Below the ports from which outgoing connections are made: one of those could take a port before its server does. */
-const [FIRST, LAST] = [10_000, 32_000];
+const FIRST = 10_000;
+/** Each worker of a test run has ports of its own, so that two do not give the same to two servers that have not begun to listen. */
+const WORKERS = 4;
+const PORTS = 5_500;
 
-/** A port that nothing listens on. */
+const given = new Set<number>();
+
+/** A port that nothing listens on, and that was not given before. */
 export async function freePort(): Promise<number> {
+  const worker = Number(process.env.VITEST_POOL_ID ?? 0) % WORKERS;
   for (;;) {
-    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
-    if (await isFree(port)) return port;
+    const port = FIRST + worker * PORTS + Math.floor(Math.random() * PORTS);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
   }
 }
 

@@ -1,7 +1,7 @@
 import { mongo } from "mongoose";
 import { describe, expect, it } from "vitest";
 import { reasonOf } from "../../failure.ts";
-import { duplicateOf, isUndone, translate } from "./failure.ts";
+import { duplicateOf, isLost, isUndone, translate } from "./failure.ts";
 
 describe("a duplicate key", () => {
   it.each([
@@ -23,6 +23,22 @@ describe("a duplicate key", () => {
     expect(duplicateOf({ code: 1, message })).toBe("");
     expect(duplicateOf({ code: 1, message: "out of memory" })).toBeUndefined();
     expect(duplicateOf({ code: 66, message: "index: x dup key" })).toBeUndefined();
+  });
+});
+
+describe("what Node says of a socket, which the driver passes on", () => {
+  it.each(["EPIPE", "ECONNRESET", "ECONNREFUSED", "ETIMEDOUT", "ERR_STREAM_DESTROYED", "ERR_SOCKET_CLOSED"])(
+    "%s is the store's trouble, and a read may be made again",
+    (code) => {
+      const error = Object.assign(new Error("This socket has been ended by the other party"), { code });
+      expect(reasonOf(translate(error))?.reason).toBe("STORE_UNAVAILABLE");
+      expect(isLost(error)).toBe(true);
+    },
+  );
+
+  it("is nothing else", () => {
+    const error = Object.assign(new Error("no"), { code: "ERR_INVALID_ARG_TYPE" });
+    expect([translate(error), isLost(error)]).toEqual([error, false]);
   });
 });
 

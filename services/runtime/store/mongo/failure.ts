@@ -41,7 +41,17 @@ export function isUndone(error: unknown): boolean {
 
 /** True when the connection broke while a call was on its way; not when it was waited for in vain. */
 export function isLost(error: unknown): boolean {
+  if (isSocketError(error)) return true;
   return error instanceof mongo.MongoNetworkError && !(error instanceof mongo.MongoNetworkTimeoutError);
+}
+
+/** True for what Node says of a socket. The driver passes it on as it is when a server ends the connection under a write. */
+function isSocketError(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return (
+    typeof code === "string" &&
+    /^(EPIPE|ECONN[A-Z]+|ETIMEDOUT|ENET[A-Z]+|EHOST[A-Z]+|ERR_(STREAM|SOCKET)_[A-Z_]+)$/.test(code)
+  );
 }
 
 /**
@@ -101,6 +111,7 @@ function isClosed(error: Error): boolean {
 
 function isNetwork(error: Error): boolean {
   return (
+    isSocketError(error) ||
     error instanceof mongo.MongoNetworkError ||
     error instanceof mongo.MongoServerSelectionError ||
     error.name === "MongooseServerSelectionError" ||
