@@ -67,7 +67,7 @@ export function readinessOf(look: () => Promise<Readiness>): () => Promise<Readi
   };
 }
 
-const READY_MS = 250;
+const READY_MS = 100;
 
 async function lookNow(look: () => Promise<Readiness>): Promise<Readiness> {
   const state = await look();

@@ -7,7 +7,7 @@ import { openWaiting } from "./runner/waiting.ts";
 import type { Background, Projection } from "./service.ts";
 import type { Store } from "./store.ts";
 
-const MEASURE_MS = 1000;
+const MEASURE_MS = 300;
 const FIRST_BACKOFF_MS = 100;
 const LAST_BACKOFF_MS = 5000;
 
@@ -19,7 +19,7 @@ export interface RunnerOptions {
   log: Pick<Log, "read" | "head">;
   /** Milliseconds since 1970. */
   now: () => number;
-  /** Told about each second how far each projection is behind. */
+  /** Told some times a second how far each projection is behind. */
   onLag?: (lag: { projection: string; entries: number }) => void;
   /**
    * Where several processes run the same projections: each is run by the one that holds its lease, and moves within 10 s when that

@@ -89,12 +89,12 @@ const scenarios: Record<string, () => Promise<Finding[]>> = {
     if (natsMissing() || (await mongodbMissing())) return [];
     const measured = await startMeasuredCluster();
     try {
-      await new Promise((resolve) => setTimeout(resolve, 20_000));
+      await new Promise((resolve) => setTimeout(resolve, 40_000));
       const idle = { ...idleOf(measured.memory()), "in all, shared pages once": `${measured.shareMb().toFixed(0)} MB` };
       const codes = await makeCodes(measured, 16);
       const load = { size: 500, connections: 8, codes, devices: 50_000, spreadMs: MINUTE_MS };
       return [
-        { name: "Many processes at rest", parameters: { "after the start": "20 s" }, figures: idle },
+        { name: "Many processes at rest", parameters: { "after the start": "40 s" }, figures: idle },
         await batches(measured, { ...load, name: "many processes, warm-up", scans: 30_000, first: 0 }),
         await batches(measured, { ...load, name: "many processes", scans: 150_000, first: 30_000 }),
         await visible(measured, { perSecond: 1_000, seconds: 20, size: 10, codes }),
