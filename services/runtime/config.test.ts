@@ -17,6 +17,7 @@ function fault(env: Record<string, string>): string {
 it("an empty environment gives the defaults", () => {
   const expected = { port: 8080, host: "0.0.0.0", data: "./data", demo: "on", logLevel: "info", trustedProxies: [] };
   const many = {
+    natsStream: "WAYMARK",
     natsReplicas: 1,
     logRetentionDays: 0,
     healthPort: 9091,
@@ -49,6 +50,7 @@ describe("a setting is read", () => {
       "trustedProxies",
       ["10.0.0.0/8", "::1", "fd00::/8", "127.0.0.1"],
     ],
+    ["WAYMARK_NATS_STREAM", "SHOP-1", "natsStream", "SHOP-1"],
     ["WAYMARK_RATE_LIMITS", "off", "rateLimits", "off"],
     [
       "WAYMARK_RATE_LIMITS",

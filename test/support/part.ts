@@ -41,6 +41,11 @@ export async function startPart(given: { role: string; port: number; env: Record
     const keep = (chunk: Buffer): void => {
       text = `${text}${chunk}`.slice(-20_000);
     };
+    const started = child;
+    // A test process that ends early leaves nothing running.
+    const end = (): void => void started.kill("SIGKILL");
+    process.once("exit", end);
+    started.once("exit", () => process.off("exit", end));
     child.stdout?.on("data", keep);
     child.stderr?.on("data", keep);
   };
