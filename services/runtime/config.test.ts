@@ -51,6 +51,24 @@ describe("a setting is read", () => {
       ["10.0.0.0/8", "::1", "fd00::/8", "127.0.0.1"],
     ],
     ["WAYMARK_NATS_STREAM", "SHOP-1", "natsStream", "SHOP-1"],
+    ["WAYMARK_NATS_URL", "nats://a:4222, tls://b:4222", "natsUrl", ["nats://a:4222", "tls://b:4222"]],
+    ["WAYMARK_NATS_REPLICAS", "3", "natsReplicas", 3],
+    [
+      "WAYMARK_MONGODB_URL",
+      "mongodb://a:27017,b:27017/shop?tls=true",
+      "mongodbUrl",
+      "mongodb://a:27017,b:27017/shop?tls=true",
+    ],
+    ["WAYMARK_MASTER_KEY", HEX, "masterKey", HEX],
+    [
+      "WAYMARK_PEERS",
+      " *=dns:///{service}:9090  scans=ipv4:10.0.0.1:9090,10.0.0.2:9090 ",
+      "peers",
+      new Map([
+        ["*", "dns:///{service}:9090"],
+        ["scans", "ipv4:10.0.0.1:9090,10.0.0.2:9090"],
+      ]),
+    ],
     ["WAYMARK_RATE_LIMITS", "off", "rateLimits", "off"],
     [
       "WAYMARK_RATE_LIMITS",
