@@ -1,5 +1,14 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { type Attributes, context, propagation, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  type Attributes,
+  context,
+  isSpanContextValid,
+  propagation,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from "@opentelemetry/api";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 /** Every metric of Waymark, served at /metrics. docs/telemetry.md is made from this registry. */
@@ -124,7 +133,7 @@ export function inTraceOf<T>(traceparent: string | undefined, work: () => T): T 
 
 /** The W3C traceparent of the active span; empty when nothing is traced. */
 export function traceparent(): string {
-  const carrier: Record<string, string> = {};
-  propagation.inject(context.active(), carrier);
-  return carrier.traceparent ?? "";
+  const span = trace.getActiveSpan()?.spanContext();
+  if (span === undefined || !isSpanContextValid(span)) return "";
+  return `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`;
 }

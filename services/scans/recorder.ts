@@ -1,6 +1,6 @@
-import { isSpanContextValid, trace } from "@opentelemetry/api";
 import { fail } from "#runtime/failure.ts";
 import type { Log } from "#runtime/log.ts";
+import { traceparent } from "#runtime/telemetry.ts";
 import { type Books, type Outgoing, packTouches, Tallies } from "./records.ts";
 
 /** What one request brings. */
@@ -146,11 +146,4 @@ function hasRefused({ rejected, duplicate }: Parcel): boolean {
 
 function itemsOf({ touches, rejected, duplicate }: Parcel): number {
   return Object.values(rejected).reduce((sum, items) => sum + items, touches.length + duplicate);
-}
-
-/** W3C traceparent of the work that is being traced; empty when none is. */
-function traceparent(): string {
-  const span = trace.getActiveSpan()?.spanContext();
-  if (span === undefined || !isSpanContextValid(span)) return "";
-  return `00-${span.traceId}-${span.spanId}-0${span.traceFlags & 1}`;
 }
