@@ -7,25 +7,16 @@ import {
   SortDirection,
 } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { contextOf } from "#runtime/context.ts";
-import type { ServiceDeps } from "#runtime/service.ts";
+import { rangeOf, readMetrics, readTimeSeries } from "./aggregates/metrics.ts";
+import { type AnalyticsDeps, ask } from "./asking.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { isDeviceKey } from "./device-key.ts";
-import type { Duck } from "./duck.ts";
-import { type Asking, type Page, readEvents } from "./events.ts";
-import type { Gate } from "./gate.ts";
-import { visitorsWithIncludes, withIncludes } from "./includes.ts";
-import { rangeOf, readMetrics, readTimeSeries } from "./metrics.ts";
+import { type Page, readEvents } from "./events/events.ts";
+import { visitorsWithIncludes, withIncludes } from "./events/includes.ts";
+import { eventTable, visitorTable } from "./events/tables.ts";
 import { sizeOf } from "./rules.ts";
-import { asOf, type Scope, scopeOf } from "./scope.ts";
-import { eventTable, visitorTable } from "./tables.ts";
-import { readVisitors, sortColumnOf } from "./visitors.ts";
-
-/** What the handlers work with. The engine opens at start, after the handlers are bound. */
-export interface AnalyticsDeps {
-  client: ServiceDeps["client"];
-  engine: Gate<Duck>;
-  publicUrl: string;
-}
+import { asOf, scopeOf } from "./scope.ts";
+import { readVisitors, sortColumnOf } from "./visitors/visitors.ts";
 
 /** Handlers of AnalyticsService. */
 export function analyticsHandlers(own: AnalyticsDeps): ServiceImpl<typeof AnalyticsService> {
@@ -33,31 +24,24 @@ export function analyticsHandlers(own: AnalyticsDeps): ServiceImpl<typeof Analyt
     listEvents: (request, handler) => listEvents(own, request, handler),
     listVisitors: (request, handler) => listVisitors(own, request, handler),
     async getEventMetrics({ startDate, endDate, linkId }, handler) {
-      const scope = scopeOf(contextOf(handler), { startDate, endDate, linkId });
-      return readMetrics(await ask(own, handler, scope));
+      return readMetrics(await ask(own, handler, { startDate, endDate, linkId }));
     },
     async queryTimeSeries(request, handler) {
       const { startDate, endDate, linkId } = request;
-      const scope = scopeOf(contextOf(handler), { startDate, endDate, linkId });
       const range = rangeOf(request);
-      return { timeSeries: await readTimeSeries(await ask(own, handler, scope), range) };
+      return { timeSeries: await readTimeSeries(await ask(own, handler, { startDate, endDate, linkId }), range) };
     },
   };
 }
 
-/** Where to ask, once the engine is ready. */
-async function ask(own: AnalyticsDeps, handler: HandlerContext, scope: Scope): Promise<Asking> {
-  return { scope, duck: await own.engine.pass(handler.signal), signal: handler.signal };
-}
-
 async function listEvents(own: AnalyticsDeps, request: ListEventsRequest, handler: HandlerContext) {
   const { linkId, visitorId, startDate, endDate } = request;
-  const scope = scopeOf(contextOf(handler), { linkId, visitorId, startDate, endDate });
-  const question = ["events", ...scope.asked];
+  const narrow = { linkId, visitorId, startDate, endDate };
+  const question = ["events", ...scopeOf(contextOf(handler), narrow).asked];
   const after = decodeCursor(question, request.pageToken);
-  const asking = await ask(own, handler, scope);
+  const asking = await ask(own, handler, narrow);
   const page = await readEvents(asking, { after, size: sizeOf(request.pageSize, { default: 100, most: 1_000 }) });
-  const all = { ...asking, scope: asOf(scopeOf(contextOf(handler)), page.upTo) };
+  const all = { ...asking, scope: asOf((await ask(own, handler)).scope, page.upTo) };
   const isCsv = request.responseFormat === ResponseFormat.CSV;
   const include = new Set(isCsv ? [] : request.include);
   const events = await withIncludes({ ...own, handler }, all, { rows: page.rows, include });
@@ -70,19 +54,18 @@ async function listEvents(own: AnalyticsDeps, request: ListEventsRequest, handle
 
 async function listVisitors(own: AnalyticsDeps, request: ListVisitorsRequest, handler: HandlerContext) {
   const { linkId, search, email } = request;
-  const scope = scopeOf(contextOf(handler));
   const sort = sortColumnOf(request.sortField);
   const direction = request.sortDirection || SortDirection.DESC;
-  const question = ["visitors", ...scope.asked, linkId, search, email, sort, direction];
+  const question = ["visitors", ...scopeOf(contextOf(handler)).asked, linkId, search, email, sort, direction];
   const after = decodeCursor(question, request.pageToken, isDeviceKey);
-  const asking = await ask(own, handler, scope);
+  const asking = await ask(own, handler);
   const size = sizeOf(request.pageSize, { default: 50, most: 200 });
   // Nobody has told an address yet, so an address is nobody's.
   const page =
     email === undefined
       ? await readVisitors(asking, { linkId, search, sort, direction, after, size })
       : { rows: [], hasMore: false, total: 0, upTo: 0 };
-  const all = { ...asking, scope: asOf(scope, page.upTo) };
+  const all = { ...asking, scope: asOf(asking.scope, page.upTo) };
   const isCsv = request.responseFormat === ResponseFormat.CSV;
   const include = new Set(isCsv ? [] : request.include);
   const visitors = await visitorsWithIncludes({ ...own, handler }, all, { rows: page.rows, include });

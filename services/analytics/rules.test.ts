@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DeviceType, HttpMethod } from "#gen/waymark/analytics/v1/analytics_pb.ts";
-import { type Cell, toCsv } from "./csv.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
+import { type Cell, toCsv } from "./events/csv.ts";
 import { count32, deviceOf, deviceTypeOf, intervals, methodOf, sizeOf, visitorOf } from "./rules.ts";
 
 describe("words of this API", () => {

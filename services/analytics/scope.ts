@@ -1,7 +1,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { RequestContext } from "#runtime/context.ts";
 import { deviceKey } from "./device-key.ts";
-import type { Params } from "./query.ts";
+import type { Params } from "./engine/query.ts";
 import { fail } from "./reasons.ts";
 import { deviceOf } from "./rules.ts";
 
@@ -14,6 +14,13 @@ export interface Scope {
   asked: readonly unknown[];
 }
 
+/** Why a caller is not shown all of the past. */
+export interface Floor {
+  /** Nothing before this time is shown, milliseconds since 1970. */
+  at: number;
+  why: "RETENTION" | "KEY_CLASS";
+}
+
 /** What may narrow a question. */
 export interface Narrowing {
   linkId?: string | undefined;
@@ -23,14 +30,26 @@ export interface Narrowing {
 }
 
 /** What a development key may look back. */
-const TEST_MS = 30 * 24 * 60 * 60 * 1_000;
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const TEST_MS = 30 * DAY_MS;
+
+/** How far back a caller is shown events: a development key 30 days, and nobody longer than the workspace keeps them (0: for good). */
+export function floorOf({ principal, now }: Caller, scansDays: number): Floor | undefined {
+  const byClass: Floor | undefined = principal.test ? { at: now() - TEST_MS, why: "KEY_CLASS" } : undefined;
+  const kept: Floor | undefined = scansDays === 0 ? undefined : { at: now() - scansDays * DAY_MS, why: "RETENTION" };
+  if (byClass === undefined || kept === undefined) return byClass ?? kept;
+  return byClass.at >= kept.at ? byClass : kept;
+}
+
+type Caller = Pick<RequestContext, "principal" | "now">;
 
 /**
  * The human events of the caller's workspace: for a development key the test events of the last 30 days, for all others
- * the real ones. A start before those days is moved, not refused.
+ * the real ones. A start before what is shown is moved, not refused. `scansDays`: how long the workspace keeps events.
  */
-export function scopeOf({ principal, now }: Pick<RequestContext, "principal" | "now">, narrow: Narrowing = {}): Scope {
-  const { workspace, test } = principal;
+export function scopeOf(caller: Caller, narrow: Narrowing = {}, scansDays = 0): Scope {
+  const { workspace, test } = caller.principal;
+  const floor = floorOf(caller, scansDays);
   const { linkId, visitorId, startDate, endDate } = narrow;
   const device = visitorId === undefined ? undefined : deviceOf(visitorId);
   if (startDate !== undefined && endDate !== undefined && isBefore(endDate, startDate))
@@ -44,7 +63,7 @@ export function scopeOf({ principal, now }: Pick<RequestContext, "principal" | "
     ["device_id = $device", "device", device],
     ["scanned_at >= $start", "start", start],
     ["scanned_at <= $end", "end", end],
-    ["scanned_at >= $floor", "floor", test ? BigInt(now() - TEST_MS) : undefined],
+    ["scanned_at >= $floor", "floor", floor && BigInt(Math.floor(floor.at))],
   ];
   const asked = [workspace, test, linkId, visitorId, start, end];
   return parts.reduce<Scope>((all, [sql, name, value]) => and(all, { sql, name, value }), { ...scope, asked });

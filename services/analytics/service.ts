@@ -2,14 +2,17 @@ import { join } from "node:path";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { publicUrlOf } from "#runtime/config.ts";
 import { defineService, type ServiceDeps } from "#runtime/service.ts";
-import { SCHEMA, SHAPE } from "./columns.ts";
-import { type Duck, openDuck } from "./duck.ts";
-import { startFeed } from "./feed.ts";
-import { type Gate, openGate } from "./gate.ts";
+import { type Duck, openDuck } from "./engine/duck.ts";
+import { type Gate, openGate } from "./engine/gate.ts";
+import { FEED_SUBJECTS } from "./feed/changes.ts";
+import { startFeed } from "./feed/feed.ts";
+import { FINGERPRINT, SCHEMA } from "./feed/schema.ts";
 import { analyticsHandlers } from "./handlers.ts";
+import { analyticsModels } from "./model.ts";
+import { openSettings } from "./settings.ts";
 
 /** What DuckDB may hold in memory; it spills what is more. */
-const MEMORY_MB = 512;
+const MEMORY_MB = 768;
 
 /** How long a caller waits while the table is made from the log. */
 const PATIENCE_MS = 5_000;
@@ -17,20 +20,26 @@ const PATIENCE_MS = 5_000;
 /** The analytics service: columnar events out of the log. */
 export const analytics = defineService({
   name: "analytics",
-  collections: [],
+  collections: analyticsModels,
   calls: ["access", "codes", "scans"],
   keepsFiles: true,
   publishes: [],
-  consumes: ["touches.marketing"],
+  consumes: FEED_SUBJECTS,
   routes: (router, deps) => {
-    const own = { client: deps.client, engine: engineOf(deps), publicUrl: publicUrlOf(deps.config) };
+    const own = {
+      ...deps,
+      engine: engineOf(deps),
+      publicUrl: publicUrlOf(deps.config),
+      settingsOf: openSettings(deps),
+    };
     router.service(AnalyticsService, analyticsHandlers(own));
   },
   start: async (deps) => {
     const path = join(deps.config.data, "analytics.duckdb");
-    const duck = await openDuck({ path, memoryMb: MEMORY_MB, schema: SCHEMA, shape: SHAPE });
+    const exports = join(deps.config.data, "exports");
+    const duck = await openDuck({ path, exports, memoryMb: MEMORY_MB, schema: SCHEMA, fingerprint: FINGERPRINT });
     const gate = engineOf(deps);
-    const feed = startFeed({ log: deps.log, client: deps.client, duck, gate });
+    const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
     return {
       ...feed,
       stop: async () => {

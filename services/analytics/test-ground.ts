@@ -20,9 +20,11 @@ import { openSqliteLog } from "#runtime/log.sqlite.ts";
 import type { Log, LogRecord } from "#runtime/log.ts";
 import { openLogger } from "#runtime/logger.ts";
 import { openSecrets } from "#runtime/secrets.ts";
-import { defineService } from "#runtime/service.ts";
+import { defineService, type ServiceDeps } from "#runtime/service.ts";
 import { openSqliteStore } from "#runtime/store.sqlite.ts";
+import type { Store } from "#runtime/store.ts";
 import { subjectOf, TOUCH_SUBJECTS, type TouchPurpose } from "#runtime/touches.ts";
+import { analyticsModels } from "./model.ts";
 import { analytics } from "./service.ts";
 
 /** The time on which tests stand. */
@@ -44,6 +46,9 @@ export interface RegistryStandIn {
 export interface AnalyticsGround {
   log: Log;
   api: Client<typeof AnalyticsService>;
+  /** A client of any service of this process. */
+  client: ServiceDeps["client"];
+  store: Store;
   registry: RegistryStandIn;
   /** Codes as their service knows them. */
   targets: Target[];
@@ -64,7 +69,7 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
   const folder = given?.folder ?? mkdtempSync(join(tmpdir(), "waymark-analytics-"));
   const config = readConfig({ WAYMARK_DATA: folder, WAYMARK_PUBLIC_URL: PUBLIC_URL });
   const log = await openSqliteLog({ path: join(folder, "log.db") });
-  const store = openSqliteStore({ path: join(folder, "store.db"), models: [] });
+  const store = openSqliteStore({ path: join(folder, "store.db"), models: analyticsModels });
   const registry: RegistryStandIn = { until: Number.POSITIVE_INFINITY, isDown: false, asked: [] };
   const targets: Target[] = [];
   const clock = { now: NOW };
@@ -75,7 +80,9 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
     log,
     registry,
     targets,
+    store,
     api: hosted.client(AnalyticsService),
+    client: hosted.client,
     append: (touches, recordedAt = NOW) => log.append([recordOf(touches, recordedAt)], randomUUID()),
     settle: () => settle(log, hosted.gauges),
     gauges: hosted.gauges,

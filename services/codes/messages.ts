@@ -107,5 +107,7 @@ export function toTarget(doc: CodeDoc, workspace: string): MessageInitShape<type
     ownerId: doc.ownerId,
     touchParameter: doc.touchParameter,
     test: doc.test,
+    tags: [...doc.tags],
+    createdAt: timestampFromMs(doc.createdAt),
   };
 }

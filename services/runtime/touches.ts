@@ -21,5 +21,5 @@ export const TOUCH_SUBJECTS: readonly Subject[] = Object.values(subjectOf);
 
 /** Whether an entry holds touches. */
 export function holdsTouches(subject: Subject): boolean {
-  return subject.startsWith("touches.") && subject !== "touches.refused";
+  return (TOUCH_SUBJECTS as readonly Subject[]).includes(subject);
 }

@@ -1,9 +1,9 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { QueryTimeSeriesRequest } from "#gen/waymark/analytics/v1/analytics_pb.ts";
-import type { Asking } from "./events.ts";
-import { textOf, timeOf } from "./messages.ts";
-import { count32, deviceTypeOf, intervals } from "./rules.ts";
-import { lastMs } from "./scope.ts";
+import type { Asking } from "../asking.ts";
+import { textOf, timeOf } from "../events/messages.ts";
+import { count32, deviceTypeOf, intervals } from "../rules.ts";
+import { lastMs } from "../scope.ts";
 
 /** One pass over the events, grouped four ways; `which` tells the way by the columns that are not grouped by. */
 const TOTALS = (where: string) => `

@@ -1,9 +1,9 @@
-import type { Cursor } from "./cursor.ts";
-import { deviceKey } from "./device-key.ts";
-import type { Duck } from "./duck.ts";
-import type { Row } from "./query.ts";
-import { asOf, type Scope } from "./scope.ts";
-import { readWatermark } from "./watermark.ts";
+import type { Asking } from "../asking.ts";
+import type { Cursor } from "../cursor.ts";
+import { deviceKey } from "../device-key.ts";
+import type { Row } from "../engine/query.ts";
+import { readWatermark } from "../feed/watermark.ts";
+import { asOf } from "../scope.ts";
 
 /** A page of rows, and how many match in all. */
 export interface Page {
@@ -12,13 +12,6 @@ export interface Page {
   total: number;
   /** The page shows what stood on the log up to this position. */
   upTo: number;
-}
-
-/** Where to look: the engine, until when the caller waits, and what it asks about. */
-export interface Asking {
-  duck: Duck;
-  signal: AbortSignal;
-  scope: Scope;
 }
 
 /** Reads one page, newest first, ties by id; it begins exactly after the last row of the one before. */

@@ -1,11 +1,12 @@
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import type { LogEntry } from "#runtime/log.ts";
 import type { Background, ServiceDeps } from "#runtime/service.ts";
+import type { Duck } from "../engine/duck.ts";
+import type { Gate } from "../engine/gate.ts";
 import { arrivalsOf } from "./arrivals.ts";
+import { CHANGES, FEED_SUBJECTS } from "./changes.ts";
 import { type Arrived, TYPES, toColumns } from "./columns.ts";
 import { onlyCounted } from "./counted.ts";
-import type { Duck } from "./duck.ts";
-import type { Gate } from "./gate.ts";
 import { readWatermark } from "./watermark.ts";
 
 /** The most touches of one write, and the entries that one step reads. */
@@ -21,9 +22,7 @@ const PAUSE_MS = 200;
 /** How long to wait after a failure before beginning again at the watermark. */
 const AFTER_FAILURE_MS = 1_000;
 
-const SUBJECTS = ["touches.marketing"] as const;
-
-interface Feeding extends Pick<ServiceDeps, "log" | "client"> {
+interface Feeding extends Pick<ServiceDeps, "log" | "client" | "store"> {
   duck: Duck;
   /** Opens when the table has had all that was on the log, so that no answer counts half of it. */
   gate: Gate<Duck>;
@@ -41,10 +40,10 @@ interface State {
 }
 
 /**
- * Feeds marketing touches from the log into DuckDB. The rows and the watermark are one transaction, so a replay
+ * Feeds marketing touches, and what changes about them, from the log into DuckDB. The rows and the watermark are one transaction, so a replay
  * writes nothing twice; whether a touch is the first of its id is asked of the registry in `scans`.
  */
-export function startFeed(given: Pick<Feeding, "log" | "client" | "duck" | "gate">): Background {
+export function startFeed(given: Pick<Feeding, "log" | "client" | "store" | "duck" | "gate">): Background {
   const stop = new AbortController();
   const state: State = { position: 0, lag: 0, failures: 0, unreadable: 0 };
   const running = feed({ ...given, state, stopping: stop.signal });
@@ -86,7 +85,12 @@ async function feedOnce(feeding: Feeding): Promise<void> {
   if (!complete) await catchUp(feeding, follow);
   if (follow.aborted) return;
   gate.open(duck);
-  for await (const entries of log.read({ after: state.position, subjects: SUBJECTS, chunk: STEP_ENTRIES, follow })) {
+  for await (const entries of log.read({
+    after: state.position,
+    subjects: FEED_SUBJECTS,
+    chunk: STEP_ENTRIES,
+    follow,
+  })) {
     await step(feeding, entries);
     if (entries.length < STEP_ENTRIES) await pause(PAUSE_MS, follow);
   }
@@ -98,7 +102,7 @@ async function catchUp(feeding: Feeding, signal: AbortSignal): Promise<void> {
   const head = await log.head();
   const after = state.position;
   if (after < head) {
-    for await (const entries of log.read({ after, subjects: SUBJECTS, chunk: STEP_ENTRIES })) {
+    for await (const entries of log.read({ after, subjects: FEED_SUBJECTS, chunk: STEP_ENTRIES })) {
       if (signal.aborted) return;
       await step(feeding, entries);
       if (state.position >= head) break;
@@ -111,37 +115,63 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => undefined);
 }
 
+/** What the entries of a step are made into: touches that came one after the other, or changes of one subject. */
+interface Segment {
+  events: Arrived[];
+  changes: LogEntry[];
+  upTo: number;
+  appendedAt: number;
+}
+
 async function step(feeding: Feeding, entries: readonly LogEntry[]): Promise<void> {
   const { state, log } = feeding;
-  let events: Arrived[] = [];
-  let upTo = state.position;
+  for await (const segment of segmentsOf(entries, state)) await write(feeding, segment);
+  state.lag = entries.length < STEP_ENTRIES ? 0 : (await log.head()) - state.position;
+}
+
+/** Cuts a step where touches and changes meet, and where there are many touches; other work has its turn in between. */
+async function* segmentsOf(entries: readonly LogEntry[], state: State): AsyncGenerator<Segment> {
+  let segment: Segment = { events: [], changes: [], upTo: state.position, appendedAt: 0 };
   let sinceTurn = 0;
   for (const entry of entries) {
     if (sinceTurn >= TURN_TOUCHES) {
       await nextTurn();
       sinceTurn = 0;
     }
-    const arrivals = arrivalsOf(entry);
-    sinceTurn += 1 + arrivals.events.length;
-    state.unreadable += arrivals.unreadable;
-    if (events.length > 0 && events.length + arrivals.events.length > STEP_TOUCHES) {
-      await write(feeding, { events, upTo });
-      events = [];
+    const isChange = entry.subject !== "touches.marketing";
+    const { events, unreadable } = isChange ? NOTHING : arrivalsOf(entry);
+    sinceTurn += 1 + events.length;
+    state.unreadable += unreadable;
+    const isFull = segment.events.length > 0 && segment.events.length + events.length > STEP_TOUCHES;
+    const isCut = isChange ? segment.events.length > 0 : segment.changes.length > 0;
+    const isOther = segment.changes.length > 0 && segment.changes[0]?.subject !== entry.subject;
+    if (isFull || isCut || isOther) {
+      yield segment;
+      segment = { events: [], changes: [], upTo: segment.upTo, appendedAt: segment.appendedAt };
     }
-    for (const event of arrivals.events) events.push(event);
-    upTo = entry.position;
+    for (const event of events) segment.events.push(event);
+    if (isChange) segment.changes.push(entry);
+    segment.upTo = entry.position;
+    segment.appendedAt = entry.appendedAt;
   }
-  await write(feeding, { events, upTo });
-  state.lag = entries.length < STEP_ENTRIES ? 0 : (await log.head()) - upTo;
+  yield segment;
 }
 
-async function write(feeding: Feeding, { events, upTo }: { events: Arrived[]; upTo: number }): Promise<void> {
-  const { client, duck, state, stopping } = feeding;
+const NOTHING = { events: [], unreadable: 0 };
+
+async function write(feeding: Feeding, { events, changes, upTo, appendedAt }: Segment): Promise<void> {
+  const { client, store, duck, state, stopping } = feeding;
   const counted = await onlyCounted(client, events, stopping);
-  await duck.write(async ({ append, run }) => {
+  const reader = changes[0] && CHANGES[changes[0].subject];
+  const apply = await reader?.(changes, { client, store, signal: stopping });
+  await duck.write(async (writer) => {
     const slice = (begin: number, end: number) => toColumns(counted.slice(begin, end));
-    if (counted.length > 0) await append("events", { types: TYPES, length: counted.length, slice });
-    await run("UPDATE watermark SET position = $upTo", { upTo: BigInt(upTo) });
+    if (counted.length > 0) await writer.append("events", { types: TYPES, length: counted.length, slice });
+    await apply?.(writer);
+    await writer.run("UPDATE watermark SET position = $upTo, appended_at = greatest(appended_at, $at)", {
+      upTo: BigInt(upTo),
+      at: BigInt(Math.floor(appendedAt)),
+    });
   });
   state.position = upTo;
 }

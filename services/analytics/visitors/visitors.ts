@@ -1,9 +1,10 @@
 import { SortDirection } from "#gen/waymark/analytics/v1/analytics_pb.ts";
-import type { Cursor } from "./cursor.ts";
-import type { Asking, Page } from "./events.ts";
-import type { Params, Row } from "./query.ts";
-import { asOf, type Scope } from "./scope.ts";
-import { readWatermark } from "./watermark.ts";
+import type { Asking } from "../asking.ts";
+import type { Cursor } from "../cursor.ts";
+import type { Params, Row } from "../engine/query.ts";
+import type { Page } from "../events/events.ts";
+import { readWatermark } from "../feed/watermark.ts";
+import { asOf, type Scope } from "../scope.ts";
 
 /** What visitors are sorted by: a column of their grouping. */
 export type SortColumn = "first_at" | "last_at" | "visits" | "devices" | "links";

@@ -5,10 +5,11 @@ import type { EventLinkSchema } from "#gen/waymark/analytics/v1/analytics_pb.ts"
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
 import { forward } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
-import { type Asking, distinct, readFirsts } from "./events.ts";
+import type { Asking } from "../asking.ts";
+import type { Row } from "../engine/query.ts";
+import { countLinks, readDevices, readLatest, readLinks } from "../visitors/visitors.ts";
+import { distinct, readFirsts } from "./events.ts";
 import { timeOf, toDevice, toEvent, toVisitor, toVisitorEvent } from "./messages.ts";
-import type { Row } from "./query.ts";
-import { countLinks, readDevices, readLatest, readLinks } from "./visitors.ts";
 
 /** What the answers need of the world around. */
 export interface Surroundings {

@@ -8,8 +8,8 @@ import {
   listValue,
   VARCHAR,
 } from "@duckdb/node-api";
+import { fail } from "../reasons.ts";
 import { messageOf } from "./file.ts";
-import { fail } from "./reasons.ts";
 
 /** Values of the named parameters of a statement: `$workspace` → `{ workspace }`. */
 export type Params = Readonly<Record<string, string | boolean | bigint | readonly string[] | readonly bigint[]>>;

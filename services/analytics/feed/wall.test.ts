@@ -2,8 +2,8 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ResponseFormat } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { Purpose, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
-import { type AnalyticsGround, NOW, openAnalyticsGround } from "./test-ground.ts";
-import { touchOf } from "./test-history.ts";
+import { type AnalyticsGround, NOW, openAnalyticsGround } from "../test-ground.ts";
+import { touchOf } from "../test-history.ts";
 
 let ground: AnalyticsGround;
 beforeAll(async () => {

@@ -9,9 +9,9 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { reasonOf } from "#runtime/failure.ts";
 import { openSqliteLog } from "#runtime/log.sqlite.ts";
-import { counted, type Event, type Written } from "./test-answers.ts";
-import { type AnalyticsGround, NOW, openAnalyticsGround, recordOf, until } from "./test-ground.ts";
-import { entriesOf, history, touchOf } from "./test-history.ts";
+import { counted, type Event, type Written } from "../test-answers.ts";
+import { type AnalyticsGround, NOW, openAnalyticsGround, recordOf, until } from "../test-ground.ts";
+import { entriesOf, history, touchOf } from "../test-history.ts";
 
 const DAY = 86_400_000;
 

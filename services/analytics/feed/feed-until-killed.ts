@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import { openAnalyticsGround } from "./test-ground.ts";
+import { openAnalyticsGround } from "../test-ground.ts";
 
 // Feeds the table in the folder given from the log in it, and prints how far it is, until it is killed.
 const [folder = ""] = process.argv.slice(2);

@@ -1,8 +1,8 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SortDirection } from "#gen/waymark/analytics/v1/analytics_pb.ts";
-import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "./test-ground.ts";
-import { touchOf } from "./test-history.ts";
+import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
+import { touchOf } from "../test-history.ts";
 
 let ground: AnalyticsGround;
 beforeAll(async () => {

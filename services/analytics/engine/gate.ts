@@ -1,4 +1,4 @@
-import { fail } from "./reasons.ts";
+import { fail } from "../reasons.ts";
 
 /** Where callers wait until something can be used. */
 export interface Gate<T> {

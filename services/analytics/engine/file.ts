@@ -9,8 +9,10 @@ export interface FileOptions {
   memoryMb: number;
   /** Statements that make the tables in a new file. */
   schema: readonly string[];
-  /** "table.column TYPE" of each column, tables in order of their names. A file with others is of another version. */
-  shape: readonly string[];
+  /** What the table `version`, which `schema` makes, says. A file that says something else is of another version. */
+  fingerprint: string;
+  /** Folder that COPY may write to and read from, and nothing else of the machine; absent: none. */
+  exports?: string;
 }
 
 /** An open file with the one connection that writes it. */
@@ -60,6 +62,7 @@ async function tryFile(options: FileOptions): Promise<OpenFile | undefined> {
   }
   try {
     const writer = await instance.connect();
+    await shutIn(writer, options);
     if (await hasShape(writer, options)) return { instance, writer };
     writer.closeSync();
   } catch (cause) {
@@ -80,18 +83,24 @@ function settings({ path, memoryMb }: FileOptions): Record<string, string> {
     allow_community_extensions: "false",
     autoinstall_known_extensions: "false",
     autoload_known_extensions: "false",
-    enable_external_access: "false",
   };
 }
 
-/** Makes the tables in an empty file; whether the file has exactly those that it should have. */
-async function hasShape(writer: DuckDBConnection, { schema, shape }: FileOptions): Promise<boolean> {
-  const found = await writer.runAndReadAll(
-    `SELECT table_name || '.' || column_name || ' ' || data_type AS word FROM duckdb_columns() WHERE NOT internal
-     ORDER BY table_name, column_index`,
-  );
-  const words = found.getRowObjects().map(({ word }) => String(word));
-  if (words.length > 0) return words.join() === shape.join();
+/** From here on no statement reaches any file of the machine but those in the folder for exports. */
+async function shutIn(writer: DuckDBConnection, { exports }: FileOptions): Promise<void> {
+  if (exports !== undefined) await writer.run(`SET allowed_directories = ['${exports.replaceAll("'", "''")}/']`);
+  await writer.run("SET enable_external_access = false");
+}
+
+/** Makes the tables in an empty file; whether the file is of this version. */
+async function hasShape(writer: DuckDBConnection, { schema, fingerprint }: FileOptions): Promise<boolean> {
+  const found = await writer.runAndReadAll("SELECT table_name AS name FROM duckdb_tables() WHERE NOT internal");
+  const names = found.getRowObjects().map(({ name }) => String(name));
+  if (names.length > 0) {
+    if (!names.includes("version")) return false;
+    const [row] = (await writer.runAndReadAll("SELECT fingerprint FROM version")).getRowObjects();
+    return row?.fingerprint === fingerprint;
+  }
   await writer.run("BEGIN");
   for (const statement of schema) await writer.run(statement);
   await writer.run("COMMIT");

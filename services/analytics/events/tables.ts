@@ -1,8 +1,8 @@
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ActionSchema, DeviceTypeSchema, VisitTypeSchema } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import type { Row } from "../engine/query.ts";
 import { type Cell, toCsv } from "./csv.ts";
 import { toDevice, type toEvent, type toVisitor } from "./messages.ts";
-import type { Row } from "./query.ts";
 
 type Event = ReturnType<typeof toEvent>;
 type Visitor = ReturnType<typeof toVisitor>;

@@ -3,8 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DeviceType } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { Purpose, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
-import { type AnalyticsGround, NOW, openAnalyticsGround, until } from "./test-ground.ts";
-import { touchOf } from "./test-history.ts";
+import { type AnalyticsGround, NOW, openAnalyticsGround, until } from "../test-ground.ts";
+import { touchOf } from "../test-history.ts";
 
 let ground: AnalyticsGround;
 beforeEach(async () => {

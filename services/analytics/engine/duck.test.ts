@@ -36,9 +36,14 @@ afterEach(async () => {
 
 const path = () => join(folder, "t.duckdb");
 
+const versioned = (word: string) => [
+  "CREATE TABLE version (fingerprint VARCHAR)",
+  `INSERT INTO version VALUES ('${word}')`,
+];
+
 async function open(given: Partial<DuckOptions> = {}): Promise<Duck> {
-  const schema = ["CREATE TABLE t (word VARCHAR)"];
-  duck = await openDuck({ path: path(), memoryMb: 256, schema, shape: ["t.word VARCHAR"], ...given });
+  const schema = ["CREATE TABLE t (word VARCHAR)", ...versioned("one")];
+  duck = await openDuck({ path: path(), memoryMb: 256, schema, fingerprint: "one", ...given });
   return duck;
 }
 
@@ -205,7 +210,7 @@ describe("a file that cannot be used", () => {
   });
 
   it("because another version made it is made anew", async () => {
-    await open({ schema: ["CREATE TABLE t (word VARCHAR, more BIGINT)"], shape: ["t.word VARCHAR", "t.more BIGINT"] });
+    await open({ schema: ["CREATE TABLE t (word VARCHAR, more BIGINT)", ...versioned("two")], fingerprint: "two" });
     expect(await count()).toBe(0n);
   });
 

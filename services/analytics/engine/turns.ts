@@ -1,4 +1,4 @@
-import { fail } from "./reasons.ts";
+import { fail } from "../reasons.ts";
 
 /** Things that are used by one at a time: connections. */
 export interface Turns<T> {

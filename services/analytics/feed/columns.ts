@@ -1,7 +1,16 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { BIGINT, BOOLEAN, type DuckDBType, type DuckDBValue, UINTEGER, UTINYINT, VARCHAR } from "@duckdb/node-api";
+import {
+  BIGINT,
+  BOOLEAN,
+  type DuckDBType,
+  type DuckDBValue,
+  INTEGER,
+  UINTEGER,
+  UTINYINT,
+  VARCHAR,
+} from "@duckdb/node-api";
 import { DeviceType, DeviceTypeSchema, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
-import { deviceKey } from "./device-key.ts";
+import { deviceKey } from "../device-key.ts";
 
 /** A touch with where it stands on the log. */
 export interface Arrived {
@@ -36,8 +45,8 @@ function scannedAt({ touch, recordedAt }: Arrived): bigint {
 }
 
 /**
- * The columns of the table `events`. NULL is unknown; times are milliseconds since 1970 in UTC. A file with other
- * columns is made again from the log.
+ * The columns of the table `events`. NULL is unknown; times are milliseconds since 1970 in UTC. `position` is where the
+ * event arrived on the log, `changed` where it was changed last, `revised_at` and `rules` are of its last revision.
  */
 export const COLUMNS: readonly Column[] = [
   { name: "workspace", type: VARCHAR, of: ({ touch }) => touch.workspaceId },
@@ -75,6 +84,11 @@ export const COLUMNS: readonly Column[] = [
   text("rule", (touch) => touch.rule),
   text("method", (touch) => touch.method),
   text("reason", (touch) => touch.verdictReason),
+  { name: "talked", type: BOOLEAN, of: ({ touch }) => touch.conversationStarted || touch.conversationMessages > 0 },
+  { name: "messages", type: INTEGER, of: ({ touch }) => touch.conversationMessages },
+  { name: "changed", type: BIGINT, of: ({ position }) => BigInt(position) },
+  { name: "revised_at", type: BIGINT, of: () => null },
+  { name: "rules", type: VARCHAR, of: () => null },
 ];
 
 /** The types of the columns, in order. */
@@ -88,17 +102,3 @@ export function toColumns(events: readonly Arrived[]): DuckDBValue[][] {
     return values;
   });
 }
-
-/** All columns as DuckDB tells them: to know a file that was made by another version. */
-export const SHAPE: readonly string[] = [
-  ...COLUMNS.map(({ name, type }) => `events.${name} ${type}`),
-  "watermark.position BIGINT",
-  "watermark.complete BOOLEAN",
-];
-
-/** Statements that make the tables in a new file. `complete`: the feed has once had all that was on the log. */
-export const SCHEMA: readonly string[] = [
-  `CREATE TABLE events (${COLUMNS.map(({ name, type }) => `${name} ${type}`).join(", ")})`,
-  "CREATE TABLE watermark (position BIGINT, complete BOOLEAN)",
-  "INSERT INTO watermark VALUES (0, false)",
-];

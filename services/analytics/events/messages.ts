@@ -1,7 +1,7 @@
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Action, DeviceActor, VisitType } from "#gen/waymark/analytics/v1/analytics_pb.ts";
-import type { Row } from "./query.ts";
-import { deviceTypeOf, methodOf, visitorOf } from "./rules.ts";
+import type { Row } from "../engine/query.ts";
+import { deviceTypeOf, methodOf, visitorOf } from "../rules.ts";
 
 type Value = Row[string] | undefined;
 

@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type DuckDBConnection, DuckDBDataChunk, type DuckDBType, type DuckDBValue } from "@duckdb/node-api";
+import { fail } from "../reasons.ts";
 import { deleteFile, type FileOptions, isDamage, isInvalid, type OpenFile, openFile } from "./file.ts";
 import { type Params, type Row, readRows, run } from "./query.ts";
-import { fail } from "./reasons.ts";
 import { openTurns, type Turns } from "./turns.ts";
 
 /** How to open an engine. */
