@@ -79,7 +79,7 @@ function settings({ path, memoryMb }: FileOptions): Record<string, string> {
     temp_directory: `${path}.spill`,
     max_temp_directory_size: MOST_SPILLED,
     // What is in the write-ahead file is read at start; beyond this it is moved into the file.
-    checkpoint_threshold: "16MB",
+    checkpoint_threshold: "32MB",
     allow_community_extensions: "false",
     autoinstall_known_extensions: "false",
     autoload_known_extensions: "false",

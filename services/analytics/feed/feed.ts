@@ -4,13 +4,13 @@ import type { Background, ServiceDeps } from "#runtime/service.ts";
 import type { Duck } from "../engine/duck.ts";
 import type { Gate } from "../engine/gate.ts";
 import { arrivalsOf } from "./arrivals.ts";
-import { CHANGES, FEED_SUBJECTS } from "./changes.ts";
+import { type Apply, CHANGES, FEED_SUBJECTS } from "./changes.ts";
 import { type Arrived, TYPES, toColumns } from "./columns.ts";
 import { onlyCounted } from "./counted.ts";
 import { readWatermark } from "./watermark.ts";
 
 /** The most touches of one write, and the entries that one step reads. */
-const STEP_TOUCHES = 4_096;
+const STEP_TOUCHES = 8_192;
 const STEP_ENTRIES = 64;
 
 /** After so many touches, or entries without, other work of this thread has its turn. */
@@ -125,7 +125,17 @@ interface Segment {
 
 async function step(feeding: Feeding, entries: readonly LogEntry[]): Promise<void> {
   const { state, log } = feeding;
-  for await (const segment of segmentsOf(entries, state)) await write(feeding, segment);
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    for await (const segment of segmentsOf(entries, state)) {
+      // What others have to say about this segment is asked while the one before is written.
+      const [prepared] = await Promise.all([prepare(feeding, segment), writing]);
+      writing = write(feeding, prepared);
+      writing.catch(() => undefined); // it is awaited by the next turn
+    }
+  } finally {
+    await writing;
+  }
   state.lag = entries.length < STEP_ENTRIES ? 0 : (await log.head()) - state.position;
 }
 
@@ -159,11 +169,24 @@ async function* segmentsOf(entries: readonly LogEntry[], state: State): AsyncGen
 
 const NOTHING = { events: [], unreadable: 0 };
 
-async function write(feeding: Feeding, { events, changes, upTo, appendedAt }: Segment): Promise<void> {
-  const { client, store, duck, state, stopping } = feeding;
-  const counted = await onlyCounted(client, events, stopping);
+/** A segment with what was asked of others. */
+interface Prepared extends Segment {
+  counted: readonly Arrived[];
+  apply: Apply | undefined;
+}
+
+async function prepare(feeding: Feeding, segment: Segment): Promise<Prepared> {
+  const { client, store, stopping } = feeding;
+  const { events, changes } = segment;
   const reader = changes[0] && CHANGES[changes[0].subject];
-  const apply = await reader?.(changes, { client, store, signal: stopping });
+  const [counted, apply] = await Promise.all([
+    onlyCounted(client, events, stopping),
+    reader?.(changes, { client, store, signal: stopping }),
+  ]);
+  return { ...segment, counted, apply };
+}
+
+async function write({ duck, state }: Feeding, { counted, apply, upTo, appendedAt }: Prepared): Promise<void> {
   await duck.write(async (writer) => {
     const slice = (begin: number, end: number) => toColumns(counted.slice(begin, end));
     if (counted.length > 0) await writer.append("events", { types: TYPES, length: counted.length, slice });
