@@ -54,6 +54,16 @@ describe.skipIf(anyNatsMissing())("a log on NATS", () => {
     await streams.delete(name);
   });
 
+  it("starts where its retention has let go", async () => {
+    for (const word of ["one", "two", "three"]) await log.append([record(word)], word);
+    const [first, second] = await readAll(log);
+    await (await manager()).streams.purge(stream, { seq: second?.position ?? 0 });
+    expect(await log.start()).toBe(first?.position);
+    expect((await readAll(log)).map(textOf)).toEqual(["two", "three"]);
+    await (await manager()).streams.purge(stream);
+    expect(await log.start()).toBe(await log.head());
+  });
+
   it("leaves what the operator has set of the stream", async () => {
     const { streams } = await manager();
     const { config } = await streams.info(stream);

@@ -51,6 +51,7 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Lo
     append: (records, batchId) => (records.length === 0 ? reader.head() : queue.append(records, batchId)),
     read: reader.read,
     head: reader.head,
+    start: reader.start,
     ping: async () => {
       if (!nats.isUp()) throw fail("LOG_UNAVAILABLE", { why: "NATS does not answer" });
       await answering(() => publisher.find({ subject: `${prefix}.log.ping.0`, id: "ping" }, ASK_MS));

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readAll, record, textOf } from "../../test/contract/log.records.ts";
 import { logContract } from "../../test/contract/log.ts";
@@ -42,6 +43,17 @@ describe("a log in a SQLite file", () => {
     const log = await openSqliteLog({ path, now: () => 1_700_000_000_123 });
     await log.append([record("one")], "a");
     expect((await readAll(log)).map(({ appendedAt }) => appendedAt)).toEqual([1_700_000_000_123]);
+    await log.close();
+  });
+
+  it("starts where older entries were removed", async () => {
+    const log = await openSqliteLog({ path });
+    for (const word of ["one", "two"]) await log.append([record(word)], word);
+    const db = new DatabaseSync(path);
+    db.exec("DELETE FROM entries WHERE position < 2");
+    db.close();
+    expect(await log.start()).toBe(1);
+    expect((await readAll(log)).map(textOf)).toEqual(["two"]);
     await log.close();
   });
 

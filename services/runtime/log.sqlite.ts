@@ -44,6 +44,7 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<Log> {
     append: (records, batchId) => (records.length === 0 ? opened.head() : queue.append(records, batchId)),
     read: opened.read,
     head: opened.head,
+    start: opened.start,
     ping,
     close: async () => {
       await queue.drain();

@@ -64,6 +64,8 @@ export interface Log {
   read(options: ReadOptions): AsyncIterable<LogEntry[]>;
   /** The last position; 0 when empty. */
   head(): Promise<number>;
+  /** Entries up to this position were let go by the log's retention; 0: all that ever stood on it is there. */
+  start(): Promise<number>;
   /** Resolves when the log can append; rejects otherwise. */
   ping(): Promise<void>;
   close(): Promise<void>;

@@ -56,7 +56,11 @@ async function fillLog(): Promise<number> {
       touches: Array.from({ length: BATCH }, (_, index) => touchOf(first + index)),
       recordedAt: timestampFromMs(Date.now()),
     });
-    const record = { subject: "touches.marketing", key: linkOf(0), payload: toBinary(TouchBatchSchema, batch) } as const;
+    const record = {
+      subject: "touches.marketing",
+      key: linkOf(0),
+      payload: toBinary(TouchBatchSchema, batch),
+    } as const;
     position = await log.append([record], randomUUID());
   }
   return position;

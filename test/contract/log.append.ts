@@ -59,6 +59,12 @@ export function appending({ log, reopen }: Access): void {
     expect((await readAll(log())).map(textOf)).toEqual(["one", "two", "one", "two"]);
   });
 
+  it("starts at 0 while all that was appended is there", async () => {
+    expect(await log().start()).toBe(0);
+    await log().append([record("one"), record("two")], "a");
+    expect(await log().start()).toBe(0);
+  });
+
   it("appends nothing for no records", async () => {
     const head = await log().append([record("one")], "a");
     expect(await log().append([], "b")).toBe(head);

@@ -12,7 +12,7 @@ const CHUNK_BYTES = 4 * 1024 * 1024;
 const POLL_MS = 1000;
 
 /** Reads a log; any thread may have one. */
-export interface LogReader extends Pick<Log, "read" | "head" | "close"> {
+export interface LogReader extends Pick<Log, "read" | "head" | "start" | "close"> {
   /** The position of a batch that is still remembered. */
   positionOf: (batchId: string) => number | undefined;
 }
@@ -21,6 +21,7 @@ export interface LogReader extends Pick<Log, "read" | "head" | "close"> {
 export function openReader(path: string): LogReader {
   const db = answering(() => openForReading(path));
   const last = db.prepare("SELECT coalesce(max(seq), 0) AS head FROM sqlite_sequence WHERE name = 'entries'");
+  const first = db.prepare("SELECT coalesce(min(position) - 1, 0) AS start FROM entries");
   const batch = db.prepare("SELECT position FROM batches WHERE batch_id = ?");
   const headNow = () => answering(() => (last.get() as { head: number }).head);
   const chunkOf = chunks(db);
@@ -49,6 +50,7 @@ export function openReader(path: string): LogReader {
   return {
     read,
     head: async () => headNow(),
+    start: async () => answering(() => (first.get() as { start: number }).start),
     positionOf: (batchId) => (batch.get(batchId) as { position: number } | undefined)?.position,
     close: async () => {
       if (news.isClosed()) return;

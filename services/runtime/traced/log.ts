@@ -24,6 +24,7 @@ export function tracedLog(log: Log): Log {
       ),
     read: (options) => log.read(options),
     head: () => log.head(),
+    start: () => log.start(),
     ping: () => log.ping(),
     close: () => log.close(),
   };

@@ -31,7 +31,7 @@ export interface ReaderOptions {
 }
 
 /** Readings of the stream that holds a log. */
-export interface LogReader extends Pick<Log, "read" | "head"> {
+export interface LogReader extends Pick<Log, "read" | "head" | "start"> {
   /** Ends what follows; what is read after rejects. */
   close: () => void;
 }
@@ -40,10 +40,12 @@ export interface LogReader extends Pick<Log, "read" | "head"> {
 export function openReader(options: ReaderOptions): LogReader {
   const { nats, prefix } = options;
   const closing = new AbortController();
-  const head = async () => {
+  const state = async () => {
     if (!(await nats.untilUp(AWAY_MS))) throw fail("LOG_UNAVAILABLE", { why: "NATS does not answer" });
-    return (await stateOf(options)).last_seq;
+    return stateOf(options);
   };
+  const head = async () => (await state()).last_seq;
+  const start = async () => Math.max(0, (await state()).first_seq - 1);
 
   async function* read(reading: ReadOptions): AsyncGenerator<LogEntry[]> {
     if (closing.signal.aborted) throw fail("LOG_UNAVAILABLE", { why: "it is closed" });
@@ -57,7 +59,7 @@ export function openReader(options: ReaderOptions): LogReader {
       stop.release();
     }
   }
-  return { read, head, close: () => closing.abort() };
+  return { read, head, start, close: () => closing.abort() };
 }
 
 interface Reading extends ReaderOptions {
