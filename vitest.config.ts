@@ -4,7 +4,7 @@ import { anyNatsMissing, natsMissing } from "./test/support/nats-server.ts";
 import { Tally } from "./test/support/tally.ts";
 
 /** Stories of what only the all-in-one has: its demo, its folder, its start after a kill. test/fault has them for many processes. */
-const ALL_IN_ONE = ["test/e2e/demo.test.ts", "test/e2e/restart.test.ts"];
+const ALL_IN_ONE = ["test/e2e/demo.test.ts", "test/e2e/restart.test.ts", "test/e2e/restore.test.ts"];
 
 const onePart = {
   extends: true as const,

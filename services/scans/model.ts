@@ -20,6 +20,8 @@ export interface TouchDoc extends Doc {
   started: boolean;
   messages: number;
   metadata?: Record<string, unknown>;
+  /** What lists do not show, see rest.ts; marketing touches only. */
+  rest?: Readonly<Record<string, string | number>>;
   /** Position on the log that made it. */
   position: number;
   /** Position of the last update of its conversation, and what was before the step that had it: a repetition counts the same again. */
@@ -50,6 +52,7 @@ export const touchModel = defineModel<TouchDoc>({
     started: { kind: "boolean", required: true },
     messages: { kind: "number", required: true },
     metadata: { kind: "object" },
+    rest: { kind: "object" },
     position: { kind: "number", required: true },
     talkPosition: { kind: "number" },
     talkBefore: { kind: "object" },

@@ -2,6 +2,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Purpose, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { Store } from "#runtime/store.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
+import { restOf } from "./rest.ts";
 import { codeScope, shelfOf, wallOf, workspaceScope } from "./scope.ts";
 import type { Step } from "./step.ts";
 import { book, countCountry, countInSlot, countScan, slotOf, type Tally } from "./tally.ts";
@@ -34,7 +35,10 @@ export interface Counted {
  */
 export async function recordTouches(arrived: readonly Arrived[], target: Target): Promise<Counted[]> {
   if (arrived.length === 0) return [];
-  const docs = arrived.map(({ touch, position }) => docOf(touch, position));
+  const docs = arrived.map(({ touch, position, arrivedAt }) => ({
+    ...docOf(touch, position),
+    rest: restOf(touch, arrivedAt),
+  }));
   const ours = await insertNew(docs, target);
   const counted: Counted[] = [];
   for (const [index, doc] of docs.entries()) {

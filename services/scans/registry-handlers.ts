@@ -1,12 +1,23 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { RegistryService } from "#gen/waymark/scans/v1/registry_pb.ts";
+import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
+import type { ListTouchesRequest, RegistryService } from "#gen/waymark/scans/v1/registry_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
 import type { Store } from "#runtime/store.ts";
-import { touchModel } from "./model.ts";
+import { type TouchDoc, touchModel } from "./model.ts";
 import { scansProjection } from "./project.ts";
+import { touchOf } from "./rest.ts";
+import { shelfOf, wallOf } from "./scope.ts";
 
 const MOST = 10_000;
+const PAGE = 2_000;
+
+/** What lists of touches go through, one after the other. */
+const SHELVES: readonly string[] = [false, true].flatMap((test) => {
+  const wall = wallOf({ purpose: Purpose.MARKETING, test });
+  return [shelfOf(wall, true), shelfOf(wall, false)];
+});
 
 /** Handlers of RegistryService. */
 export function registryHandlers({ store }: { store: Store }): ServiceImpl<typeof RegistryService> {
@@ -21,5 +32,37 @@ export function registryHandlers({ store }: { store: Store }): ServiceImpl<typeo
       const counted = touches.map(({ id, position }) => known.get(id)?.position === Number(position));
       return { counted, completeTo: BigInt(completeTo) };
     },
+    listTouches: (request, handler) => listTouches(store, request, contextOf(handler).principal.workspace),
   };
+}
+
+async function listTouches(store: Store, { after, limit }: ListTouchesRequest, workspace: string) {
+  const completeTo = BigInt(await store.watermark(scansProjection.name));
+  const { shelf, ties } = after ?? { shelf: 0, ties: 0 };
+  const scannedAt = after === undefined ? Number.MIN_SAFE_INTEGER : Number(after.scannedAt);
+  const docs = await store
+    .collection(touchModel)
+    .of(workspace)
+    .find({
+      where: { shelf: SHELVES[shelf] ?? "", scannedAt: { gte: scannedAt } },
+      sort: [["scannedAt", 1]],
+      skip: ties,
+      limit: Math.min(Math.max(limit, 1), PAGE),
+    });
+  const touches = docs.map((doc) => {
+    const { touch, arrivedAt } = touchOf(workspace, doc);
+    return { touch, position: BigInt(doc.position), recordedAt: timestampFromMs(arrivedAt) };
+  });
+  return { touches, next: nextOf({ shelf, scannedAt, ties }, docs), completeTo };
+}
+
+function nextOf(at: { shelf: number; scannedAt: number; ties: number }, docs: readonly TouchDoc[]) {
+  const last = docs.at(-1)?.scannedAt;
+  if (last === undefined) {
+    const shelf = at.shelf + 1;
+    return shelf < SHELVES.length ? { shelf, scannedAt: BigInt(Number.MIN_SAFE_INTEGER), ties: 0 } : undefined;
+  }
+  const before = last === at.scannedAt ? at.ties : 0;
+  const ties = before + docs.filter(({ scannedAt }) => scannedAt === last).length;
+  return { shelf: at.shelf, scannedAt: BigInt(last), ties };
 }

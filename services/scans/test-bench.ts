@@ -14,6 +14,7 @@ import { DirectoryService, type TargetSchema, TargetStatus } from "#gen/waymark/
 import { ObjectChangedSchema, Purpose, type Touch, TouchBatchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { LedgerService } from "#gen/waymark/scans/v1/ledger_pb.ts";
+import { RegistryService } from "#gen/waymark/scans/v1/registry_pb.ts";
 import { ScanService } from "#gen/waymark/scans/v1/scans_pb.ts";
 import { readConfig } from "#runtime/config.ts";
 import type { Principal } from "#runtime/context.ts";
@@ -117,6 +118,7 @@ export async function openBench(wrap: (log: Log) => Log = (log) => log) {
     scans: hosted.client(ScanService),
     intake: hosted.client(IntakeService),
     ledger: hosted.client(LedgerService),
+    registry: hosted.client(RegistryService),
     /** Call options of a caller. */
     by(principal: Partial<Principal> = {}) {
       const context = internalContext("default");

@@ -2,6 +2,7 @@ import type { LogEntry, Subject } from "#runtime/log.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Writer } from "../engine/duck.ts";
 import { linkChanges } from "./links.ts";
+import type { Restorer } from "./restore.ts";
 
 /** What readers of changes work with. */
 export type ChangeDeps = Pick<ServiceDeps, "client" | "store"> & {
@@ -23,6 +24,9 @@ export type ChangeReader = (entries: readonly LogEntry[], deps: ChangeDeps) => P
 export const CHANGES: Partial<Record<Subject, ChangeReader>> = {
   "codes.changed": linkChanges,
 };
+
+/** What is made anew of a workspace, beside events and links, when the log has let go of its beginning. */
+export const RESTORERS: readonly Restorer[] = [];
 
 /** All subjects of the log that the feed reads. */
 export const FEED_SUBJECTS: readonly Subject[] = ["touches.marketing", ...(Object.keys(CHANGES) as Subject[])];

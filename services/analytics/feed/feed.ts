@@ -4,10 +4,11 @@ import type { Background, ServiceDeps } from "#runtime/service.ts";
 import type { Duck } from "../engine/duck.ts";
 import type { Gate } from "../engine/gate.ts";
 import { arrivalsOf } from "./arrivals.ts";
-import { type Apply, CHANGES, FEED_SUBJECTS } from "./changes.ts";
+import { type Apply, CHANGES, FEED_SUBJECTS, RESTORERS } from "./changes.ts";
 import { type Arrived, TYPES, toColumns } from "./columns.ts";
 import { onlyCounted } from "./counted.ts";
-import { readWatermark } from "./watermark.ts";
+import { restore } from "./restore.ts";
+import { readWatermark, type Watermark } from "./watermark.ts";
 
 /** The most touches of one write, and the entries that one step reads. */
 const STEP_TOUCHES = 8_192;
@@ -37,6 +38,8 @@ interface State {
   lag: number;
   failures: number;
   unreadable: number;
+  /** Touches that were made anew from the documents of scans. */
+  restored: number;
 }
 
 /**
@@ -45,7 +48,7 @@ interface State {
  */
 export function startFeed(given: Pick<Feeding, "log" | "client" | "store" | "duck" | "gate">): Background {
   const stop = new AbortController();
-  const state: State = { position: 0, lag: 0, failures: 0, unreadable: 0 };
+  const state: State = { position: 0, lag: 0, failures: 0, unreadable: 0, restored: 0 };
   const running = feed({ ...given, state, stopping: stop.signal });
   return {
     gauges: () => ({ ...state }),
@@ -79,7 +82,7 @@ async function feedOnce(feeding: Feeding): Promise<void> {
   const { duck, gate, log, state, stopping } = feeding;
   if (duck.fault().aborted) gate.close();
   await duck.heal();
-  const { position, complete } = await readWatermark(duck);
+  const { position, complete } = await ready(feeding);
   state.position = position;
   const follow = AbortSignal.any([stopping, duck.fault()]);
   if (!complete) await catchUp(feeding, follow);
@@ -94,6 +97,17 @@ async function feedOnce(feeding: Feeding): Promise<void> {
     await step(feeding, entries);
     if (entries.length < STEP_ENTRIES) await pause(PAUSE_MS, follow);
   }
+}
+
+/** The watermark; where the log has let go of what comes after it, the tables are first made anew from other services. */
+async function ready({ duck, log, client, store, state, stopping }: Feeding): Promise<Watermark> {
+  const mark = await readWatermark(duck);
+  if (mark.position >= (await log.start())) return mark;
+  const onProgress = (touches: number): void => {
+    state.restored = touches;
+  };
+  await restore({ duck, client, store, signal: stopping, restorers: RESTORERS, onProgress });
+  return readWatermark(duck);
 }
 
 /** Feeds all that is on the log now. */

@@ -51,6 +51,16 @@ export async function linkChanges(entries: readonly LogEntry[], deps: ChangeDeps
   return (writer) => write(writer, found);
 }
 
+/** The same for codes that are known by id, as they are now. */
+export async function linksAsOf(
+  { workspace, codeIds, position }: { workspace: string; codeIds: readonly string[]; position: number },
+  deps: ChangeDeps,
+): Promise<Apply> {
+  const changed = codeIds.map((codeId) => ({ workspace, codeId, position }));
+  const found = await ask(workspace, changed, deps);
+  return (writer) => write(writer, found);
+}
+
 function read({ payload, position }: LogEntry): Changed | undefined {
   try {
     const { workspaceId: workspace, objectId: codeId } = fromBinary(ObjectChangedSchema, payload);

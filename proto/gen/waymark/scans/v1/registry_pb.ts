@@ -6,6 +6,10 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Touch } from "../../events/v1/touches_pb.ts";
+import { file_waymark_events_v1_touches } from "../../events/v1/touches_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -13,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file waymark/scans/v1/registry.proto.
  */
 export const file_waymark_scans_v1_registry: GenFile = /*@__PURE__*/
-  fileDesc("Ch93YXltYXJrL3NjYW5zL3YxL3JlZ2lzdHJ5LnByb3RvEhB3YXltYXJrLnNjYW5zLnYxIi4KDlRvdWNoUmVmZXJlbmNlEgoKAmlkGAEgASgJEhAKCHBvc2l0aW9uGAIgASgDIkcKEkxpc3RDb3VudGVkUmVxdWVzdBIxCgd0b3VjaGVzGAEgAygLMiAud2F5bWFyay5zY2Fucy52MS5Ub3VjaFJlZmVyZW5jZSI7ChNMaXN0Q291bnRlZFJlc3BvbnNlEg8KB2NvdW50ZWQYASADKAgSEwoLY29tcGxldGVfdG8YAiABKAMydwoPUmVnaXN0cnlTZXJ2aWNlEmQKC0xpc3RDb3VudGVkEiQud2F5bWFyay5zY2Fucy52MS5MaXN0Q291bnRlZFJlcXVlc3QaJS53YXltYXJrLnNjYW5zLnYxLkxpc3RDb3VudGVkUmVzcG9uc2UiCLK7GAQQAkABYgZwcm90bzM", [file_waymark_options_v1_options]);
+  fileDesc("Ch93YXltYXJrL3NjYW5zL3YxL3JlZ2lzdHJ5LnByb3RvEhB3YXltYXJrLnNjYW5zLnYxIi4KDlRvdWNoUmVmZXJlbmNlEgoKAmlkGAEgASgJEhAKCHBvc2l0aW9uGAIgASgDIkcKEkxpc3RDb3VudGVkUmVxdWVzdBIxCgd0b3VjaGVzGAEgAygLMiAud2F5bWFyay5zY2Fucy52MS5Ub3VjaFJlZmVyZW5jZSI7ChNMaXN0Q291bnRlZFJlc3BvbnNlEg8KB2NvdW50ZWQYASADKAgSEwoLY29tcGxldGVfdG8YAiABKAMiPgoLVG91Y2hDdXJzb3ISDQoFc2hlbGYYASABKAUSEgoKc2Nhbm5lZF9hdBgCIAEoAxIMCgR0aWVzGAMgASgFIlEKEkxpc3RUb3VjaGVzUmVxdWVzdBIsCgVhZnRlchgBIAEoCzIdLndheW1hcmsuc2NhbnMudjEuVG91Y2hDdXJzb3ISDQoFbGltaXQYAiABKAUifQoPUmVnaXN0ZXJlZFRvdWNoEicKBXRvdWNoGAEgASgLMhgud2F5bWFyay5ldmVudHMudjEuVG91Y2gSEAoIcG9zaXRpb24YAiABKAMSLwoLcmVjb3JkZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBChNMaXN0VG91Y2hlc1Jlc3BvbnNlEjIKB3RvdWNoZXMYASADKAsyIS53YXltYXJrLnNjYW5zLnYxLlJlZ2lzdGVyZWRUb3VjaBIrCgRuZXh0GAIgASgLMh0ud2F5bWFyay5zY2Fucy52MS5Ub3VjaEN1cnNvchITCgtjb21wbGV0ZV90bxgDIAEoAzLdAQoPUmVnaXN0cnlTZXJ2aWNlEmQKC0xpc3RDb3VudGVkEiQud2F5bWFyay5zY2Fucy52MS5MaXN0Q291bnRlZFJlcXVlc3QaJS53YXltYXJrLnNjYW5zLnYxLkxpc3RDb3VudGVkUmVzcG9uc2UiCLK7GAQQAkABEmQKC0xpc3RUb3VjaGVzEiQud2F5bWFyay5zY2Fucy52MS5MaXN0VG91Y2hlc1JlcXVlc3QaJS53YXltYXJrLnNjYW5zLnYxLkxpc3RUb3VjaGVzUmVzcG9uc2UiCLK7GAQQAkABYgZwcm90bzM", [file_google_protobuf_timestamp, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
 
 /**
  * A touch on the log.
@@ -93,6 +97,139 @@ export const ListCountedResponseSchema: GenMessage<ListCountedResponse> = /*@__P
   messageDesc(file_waymark_scans_v1_registry, 2);
 
 /**
+ * Where a list of touches goes on.
+ *
+ * @generated from message waymark.scans.v1.TouchCursor
+ */
+export type TouchCursor = Message<"waymark.scans.v1.TouchCursor"> & {
+  /**
+   * People and programs, of test data and the others: 0 to 3, in this order.
+   *
+   * @generated from field: int32 shelf = 1;
+   */
+  shelf: number;
+
+  /**
+   * Time of the last scan that was listed, milliseconds since 1970.
+   *
+   * @generated from field: int64 scanned_at = 2;
+   */
+  scannedAt: bigint;
+
+  /**
+   * Scans of that time that were listed.
+   *
+   * @generated from field: int32 ties = 3;
+   */
+  ties: number;
+};
+
+/**
+ * Describes the message waymark.scans.v1.TouchCursor.
+ * Use `create(TouchCursorSchema)` to create a new message.
+ */
+export const TouchCursorSchema: GenMessage<TouchCursor> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 3);
+
+/**
+ * Request of ListTouches.
+ *
+ * @generated from message waymark.scans.v1.ListTouchesRequest
+ */
+export type ListTouchesRequest = Message<"waymark.scans.v1.ListTouchesRequest"> & {
+  /**
+   * From the reply before; absent: from the beginning.
+   *
+   * @generated from field: waymark.scans.v1.TouchCursor after = 1;
+   */
+  after?: TouchCursor | undefined;
+
+  /**
+   * At most 2,000.
+   *
+   * @generated from field: int32 limit = 2;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message waymark.scans.v1.ListTouchesRequest.
+ * Use `create(ListTouchesRequestSchema)` to create a new message.
+ */
+export const ListTouchesRequestSchema: GenMessage<ListTouchesRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 4);
+
+/**
+ * A touch that counts or is filtered, and where it stands on the log.
+ *
+ * @generated from message waymark.scans.v1.RegisteredTouch
+ */
+export type RegisteredTouch = Message<"waymark.scans.v1.RegisteredTouch"> & {
+  /**
+   * The touch.
+   *
+   * @generated from field: waymark.events.v1.Touch touch = 1;
+   */
+  touch?: Touch | undefined;
+
+  /**
+   * Position of the entry that made it.
+   *
+   * @generated from field: int64 position = 2;
+   */
+  position: bigint;
+
+  /**
+   * When it arrived.
+   *
+   * @generated from field: google.protobuf.Timestamp recorded_at = 3;
+   */
+  recordedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message waymark.scans.v1.RegisteredTouch.
+ * Use `create(RegisteredTouchSchema)` to create a new message.
+ */
+export const RegisteredTouchSchema: GenMessage<RegisteredTouch> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 5);
+
+/**
+ * Reply of ListTouches.
+ *
+ * @generated from message waymark.scans.v1.ListTouchesResponse
+ */
+export type ListTouchesResponse = Message<"waymark.scans.v1.ListTouchesResponse"> & {
+  /**
+   * In the order of shelves, then of time.
+   *
+   * @generated from field: repeated waymark.scans.v1.RegisteredTouch touches = 1;
+   */
+  touches: RegisteredTouch[];
+
+  /**
+   * Where to go on; absent: that was all.
+   *
+   * @generated from field: waymark.scans.v1.TouchCursor next = 2;
+   */
+  next?: TouchCursor | undefined;
+
+  /**
+   * What stood on the log up to this position when the page was read is in the list.
+   *
+   * @generated from field: int64 complete_to = 3;
+   */
+  completeTo: bigint;
+};
+
+/**
+ * Describes the message waymark.scans.v1.ListTouchesResponse.
+ * Use `create(ListTouchesResponseSchema)` to create a new message.
+ */
+export const ListTouchesResponseSchema: GenMessage<ListTouchesResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 6);
+
+/**
  * Answers for other projections whether a touch on the log is the first of its id: the scans service keeps the one
  * registry of ids over all purposes, so that every product counts the same touches. Internal to Waymark.
  *
@@ -108,6 +245,17 @@ export const RegistryService: GenService<{
     methodKind: "unary";
     input: typeof ListCountedRequestSchema;
     output: typeof ListCountedResponseSchema;
+  },
+  /**
+   * Lists marketing touches of the caller's workspace as they are judged now, by time of the scan: for a projection that has
+   * lost its file when the log keeps the first ones no longer. A touch can come twice, at the border of two pages.
+   *
+   * @generated from rpc waymark.scans.v1.RegistryService.ListTouches
+   */
+  listTouches: {
+    methodKind: "unary";
+    input: typeof ListTouchesRequestSchema;
+    output: typeof ListTouchesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_waymark_scans_v1_registry, 0);

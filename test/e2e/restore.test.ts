@@ -1,0 +1,118 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { startWaymark, type Waymark } from "../support/waymark.ts";
+import { makeCode, type SentScan, sendScans } from "./campaign.ts";
+import { eventually } from "./eventually.ts";
+import { PHONE } from "./phones.ts";
+
+let folder: string;
+let waymark: Waymark | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "waymark-restore-"));
+});
+afterEach(async () => {
+  await waymark?.stop();
+  waymark = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const start = async (): Promise<Waymark> => {
+  waymark = await startWaymark({ WAYMARK_DATA: folder, WAYMARK_PUBLIC_URL: "https://qr.example" });
+  return waymark;
+};
+const stop = async (): Promise<void> => {
+  await waymark?.stop();
+  waymark = undefined;
+};
+
+const COUNTRIES = ["DE", "FR", undefined, "US"];
+const AGENTS = [PHONE, "Googlebot/2.1", ""];
+
+/** Scans of many kinds over some weeks: people and programs, known and unknown devices, some twice. */
+function scansOf(codes: readonly string[]): SentScan[] {
+  const now = Date.now();
+  const scans = Array.from({ length: 60 }, (_, n) => ({
+    id: `scan_${n}`,
+    qpr_code_id: codes[n % codes.length],
+    scanned_at: new Date(now - n * 11 * 3_600_000).toISOString(),
+    device_id: n % 5 === 4 ? undefined : `device_${n % 7}`,
+    country: COUNTRIES[n % 4],
+    city: n % 4 === 0 ? "Berlin" : undefined,
+    user_agent: AGENTS[n % 3],
+    conversation_messages: n % 6 === 0 ? n : 0,
+  }));
+  return [...scans, ...scans.slice(10, 14)];
+}
+
+/** Everything that the Analytics API says of a workspace, as text. */
+async function answersOf({ call }: Waymark, key: string): Promise<Record<string, string>> {
+  const asked: [string, string, unknown?][] = [
+    ["GET", "/analytics/v1/events?pageSize=1000&include=device&include=visitor&include=link"],
+    ["GET", "/analytics/v1/events?pageSize=1000&responseFormat=RESPONSE_FORMAT_CSV"],
+    ["GET", "/analytics/v1/visitors?include=devices&include=events&include=links"],
+    ["GET", "/analytics/v1/metrics/events"],
+    ["POST", "/analytics/v1/timeseries/events", { startDate: "2026-10-01", endDate: "2026-12-31" }],
+  ];
+  const answers: Record<string, string> = {};
+  for (const [method, path, body] of asked) {
+    const answer = await call(method, path, { key, body });
+    expect([path, answer.status]).toEqual([path, 200]);
+    answers[path] = answer.text;
+  }
+  return answers;
+}
+
+/** A workspace with two codes, scans of three kinds through the API and at the door, and a conversation. */
+async function settle(running: Waymark): Promise<string> {
+  const { key } = await running.workspace("Restored");
+  const codes = [];
+  for (const name of ["one", "two"]) {
+    const code = { id: name, name, short_id: `short-${name}`, destination: "https://example.com/?utm_source=x" };
+    codes.push((await makeCode(running, key, { ...code, tags: ["spring", name] })).id as string);
+  }
+  await sendScans(running, key, scansOf(codes));
+  await running.call("GET", "/s/short-one?utm_campaign=autumn", {
+    headers: { "user-agent": PHONE, "accept-language": "de-DE", referer: "https://example.org/page" },
+  });
+  await running.call("POST", "/v1/scans/scan_6/conversation", { key, body: { messages: 40, completed: true } });
+  await eventually(async () => {
+    await running.idle();
+    const { body } = await running.call("GET", "/analytics/v1/metrics/events", { key });
+    expect(body.totalEvents).toBe(41);
+  });
+  return key;
+}
+
+const forget = (): void => {
+  for (const name of readdirSync(folder).filter((one) => one.startsWith("analytics.duckdb")))
+    rmSync(join(folder, name), { recursive: true });
+};
+
+const damage: Record<string, () => void> = {
+  "was deleted": forget,
+  "is no file of its kind": () => {
+    forget();
+    writeFileSync(join(folder, "analytics.duckdb"), Buffer.alloc(40_000, "damaged"));
+  },
+  "was deleted, and the log has let go of its beginning": () => {
+    forget();
+    const db = new DatabaseSync(join(folder, "log.db"));
+    db.exec("DELETE FROM entries WHERE position < (SELECT max(position) FROM entries)");
+    db.close();
+  },
+};
+
+for (const [what, harm] of Object.entries(damage)) {
+  it(`answers as before when the file of the analytics ${what}`, async () => {
+    const key = await settle(await start());
+    const before = await answersOf(waymark as Waymark, key);
+    expect(before["/analytics/v1/metrics/events"]).toContain('"totalEvents":41');
+    await stop();
+    harm();
+    const again = await start();
+    await eventually(async () => expect(await answersOf(again, key)).toEqual(before));
+  });
+}
