@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { failures } from "#runtime/failure.ts";
+import { fromStatus, toStatus } from "#runtime/rpc/status.ts";
 import { HTTP_REFUSALS, HttpRefusal, problemHeaders, problemOf } from "./problems.ts";
 import { InputError } from "./transcode/fault.ts";
 
@@ -11,6 +12,7 @@ const log = { error: (line: unknown) => void logged.push(line) } as unknown as P
 const of = (error: unknown, nameOf?: (path: string) => string) =>
   problemOf(error, { requestId: "req_1", route: "r", log, nameOf });
 const fail = failures("test.waymark", {
+  TOO_LARGE: { code: Code.FailedPrecondition, isUnanswerable: true, say: () => "it is too large" },
   NOT_READY: { code: Code.FailedPrecondition, say: () => "it is not ready" },
   EXPIRY_PAST: { code: Code.InvalidArgument, say: ({ field }) => `${field} must be in the future` },
 });
@@ -46,6 +48,12 @@ describe("a refusal", () => {
       message: "it is not ready",
       fields: [],
     });
+  });
+
+  it("of a request that is well made but cannot be answered is 422, through a transport too", () => {
+    expect(of(fail("TOO_LARGE"))).toMatchObject({ status: 422, reason: "TOO_LARGE", message: "it is too large" });
+    const { code, details, metadata } = toStatus(fail("TOO_LARGE"));
+    expect(of(fromStatus({ code, details, metadata }))).toMatchObject({ status: 422, reason: "TOO_LARGE" });
   });
 
   it("names its field as the caller does, in its sentence too", () => {

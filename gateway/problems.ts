@@ -1,7 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
-import { fail, reasonOf } from "#runtime/failure.ts";
+import { fail, isUnanswerable, reasonOf } from "#runtime/failure.ts";
 import type { Logger } from "#runtime/logger.ts";
 import type { FieldFault, Problem } from "./dialects/dialect.ts";
 import { InputError } from "./transcode/fault.ts";
@@ -118,7 +118,8 @@ function rpcProblem(error: ConnectError, { requestId, nameOf }: Failed): Problem
   const reason =
     reasonOf(error)?.reason ?? STATUS_CODES[STATUS[code]]?.replace(/\W+/g, "_").toUpperCase() ?? "INTERNAL";
   const message = fields[0]?.message ?? error.rawMessage;
-  return { status: STATUS[code], code, reason, message, fields, requestId };
+  const status = isUnanswerable(error) ? 422 : STATUS[code];
+  return { status, code, reason, message, fields, requestId };
 }
 
 /** "scans[3].scanned_at is …" → "scans[3].scannedAt is …" where the dialect says so. */

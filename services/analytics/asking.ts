@@ -3,7 +3,7 @@ import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Duck } from "./engine/duck.ts";
 import type { Gate } from "./engine/gate.ts";
-import { type Narrowing, type Scope, scopeOf } from "./scope.ts";
+import { type Floor, floorOf, type Narrowing, type Scope, scopeOf } from "./scope.ts";
 import type { SettingsOf, WorkspaceSettings } from "./settings.ts";
 
 /** What the handlers of this service work with. The engine opens at start, after the handlers are bound. */
@@ -23,6 +23,8 @@ export interface Asking {
 /** A question of a caller, ready to be asked. */
 export interface Question extends Asking {
   settings: WorkspaceSettings;
+  /** Nothing before this is shown to the caller; undefined: all is. */
+  floor: Floor | undefined;
 }
 
 /** The question of a call, narrowed. Waits until the engine is ready, and refuses a reversed range before that. */
@@ -31,5 +33,6 @@ export async function ask(own: AnalyticsDeps, handler: HandlerContext, narrow: N
   scopeOf(context, narrow);
   const settings = await own.settingsOf(context.principal.workspace);
   const scope = scopeOf(context, narrow, settings.scansDays);
-  return { scope, settings, duck: await own.engine.pass(handler.signal), signal: handler.signal };
+  const floor = floorOf(context, settings.scansDays);
+  return { scope, settings, floor, duck: await own.engine.pass(handler.signal), signal: handler.signal };
 }

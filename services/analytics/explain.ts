@@ -5,7 +5,6 @@ import type { Log } from "#runtime/log.ts";
 import type { Question } from "./asking.ts";
 import type { Row } from "./engine/query.ts";
 import { readWatermark } from "./feed/watermark.ts";
-import type { Floor } from "./scope.ts";
 
 /** Version of what this engine computes: it changes when a definition in docs/analytics.md does. */
 export const ANALYTICS_RULES = "1";
@@ -20,7 +19,6 @@ export interface Telling {
   startDate?: Timestamp | undefined;
   endDate?: Timestamp | undefined;
   timezone?: string | undefined;
-  floor?: Floor | undefined;
   notes?: readonly string[];
   /** A further condition of the question over the view `touches`, with values in the scope's params. */
   where?: string;
@@ -49,8 +47,8 @@ export async function explain(
     withoutDevice: sum(people, "nameless"),
     revised: sum(rows, "revised"),
     rules: { analytics: ANALYTICS_RULES, identity: IDENTITY_RULES },
-    shownFrom: telling.floor && timestampFromMs(Math.floor(telling.floor.at)),
-    shownFromReason: telling.floor?.why,
+    shownFrom: question.floor && timestampFromMs(Math.floor(question.floor.at)),
+    shownFromReason: question.floor?.why,
     startDate: telling.startDate,
     endDate: telling.endDate,
     timezone: telling.timezone,

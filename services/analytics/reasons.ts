@@ -12,9 +12,63 @@ export const fail = failures("analytics.waymark", {
     code: Code.InvalidArgument,
     say: (f) => `${f.field} is not from an earlier page of the same question; begin without it`,
   },
-  QUERY_TIMEOUT: { code: Code.DeadlineExceeded, say: () => "the query took too long; narrow the time range" },
+  TIMEZONE_UNKNOWN: { code: Code.InvalidArgument, say: (f) => `${f.field} must be a time zone of the IANA database` },
+  DIMENSION_UNKNOWN: { code: Code.InvalidArgument, say: (f) => `${f.field} must be one of: ${f.known}` },
+  TOO_MANY_POINTS: {
+    code: Code.InvalidArgument,
+    say: (f) => `${f.field} gives ${f.points} points in all; take fewer series or longer intervals, at most 20,000`,
+  },
+  FIELD_UNKNOWN: { code: Code.InvalidArgument, say: (f) => `${f.field} must be one of: ${f.known}` },
+  FIELD_NOT_HERE: {
+    code: Code.InvalidArgument,
+    say: (f) => `${f.field}: ${f.name} looks at the past of visitors and cannot be asked here`,
+  },
+  OPERATOR_NOT_TAKEN: { code: Code.InvalidArgument, say: (f) => `${f.field}: ${f.name} takes ${f.known}` },
+  VALUE_KIND: { code: Code.InvalidArgument, say: (f) => `${f.field} must be ${f.what}, as ${f.name} is` },
+  VALUES_COUNT: { code: Code.InvalidArgument, say: (f) => `${f.field} must have 1 to ${f.most} values` },
+  TOO_MANY_CONDITIONS: { code: Code.InvalidArgument, say: (f) => `${f.field}: at most ${f.most} conditions in all` },
+  CONDITION_TOO_DEEP: { code: Code.InvalidArgument, say: (f) => `${f.field} nests deeper than ${f.most} levels` },
+  CONDITION_AMBIGUOUS: {
+    code: Code.InvalidArgument,
+    say: (f) => `${f.field} must be absent where anyOf is given`,
+  },
+  FORECAST_TOO_THIN: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) =>
+      `a forecast needs ${f.needsDays} complete days with ${f.needsEvents} events in all; here are ${f.days} days with ${f.events}`,
+  },
+  BEST_TIME_TOO_THIN: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) =>
+      `the best time needs ${f.needsEvents} events over ${f.needsWeeks} weeks; here are ${f.events} over ${f.weeks} weeks`,
+  },
+  MODEL_TOO_THIN: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) =>
+      `a model needs ${f.needs} visitors who converted ${f.where}, and as many who did not; here are ${f.positives} and ${f.negatives}`,
+  },
+  VISITOR_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no visitor ${f.visitorId}` },
+  EVENT_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no event ${f.eventId}` },
+  EVENT_UNSCORED: {
+    code: Code.NotFound,
+    say: (f) => `the device of event ${f.eventId} is not known, so nobody is scored by it`,
+  },
+  MODEL_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no scoring model ${f.modelId}` },
+  SCORING_CHANGED: {
+    code: Code.Aborted,
+    say: (f) => `the weights are of version ${f.version} now; read them again`,
+  },
+  QUERY_TIMEOUT: {
+    code: Code.DeadlineExceeded,
+    isUnanswerable: true,
+    say: () => "the query took too long; narrow the time range",
+  },
   QUERY_TOO_LARGE: {
     code: Code.FailedPrecondition,
+    isUnanswerable: true,
     say: () => "the query needs too much memory; narrow the time range",
   },
   BUSY: { code: Code.Unavailable, say: () => "too many queries are waiting; try again shortly" },

@@ -25,6 +25,8 @@ export interface Floor {
 export interface Narrowing {
   linkId?: string | undefined;
   visitorId?: string | undefined;
+  /** Only links that have this tag now. */
+  tag?: string | undefined;
   startDate?: Timestamp | undefined;
   endDate?: Timestamp | undefined;
 }
@@ -41,6 +43,9 @@ export function floorOf({ principal, now }: Caller, scansDays: number): Floor | 
   return byClass.at >= kept.at ? byClass : kept;
 }
 
+const TAGGED = `link_id IN (SELECT link_id FROM links WHERE workspace = $workspace AND test = $test
+  AND list_contains(tags, $tag))`;
+
 type Caller = Pick<RequestContext, "principal" | "now">;
 
 /**
@@ -50,7 +55,7 @@ type Caller = Pick<RequestContext, "principal" | "now">;
 export function scopeOf(caller: Caller, narrow: Narrowing = {}, scansDays = 0): Scope {
   const { workspace, test } = caller.principal;
   const floor = floorOf(caller, scansDays);
-  const { linkId, visitorId, startDate, endDate } = narrow;
+  const { linkId, visitorId, tag, startDate, endDate } = narrow;
   const device = visitorId === undefined ? undefined : deviceOf(visitorId);
   if (startDate !== undefined && endDate !== undefined && isBefore(endDate, startDate))
     throw fail("RANGE_REVERSED", { field: "end_date" });
@@ -61,11 +66,12 @@ export function scopeOf(caller: Caller, narrow: Narrowing = {}, scansDays = 0): 
     ["link_id = $link", "link", linkId],
     ["device_key = $deviceKey", "deviceKey", device === undefined ? undefined : deviceKey(device)],
     ["device_id = $device", "device", device],
+    [TAGGED, "tag", tag],
     ["scanned_at >= $start", "start", start],
     ["scanned_at <= $end", "end", end],
     ["scanned_at >= $floor", "floor", floor && BigInt(Math.floor(floor.at))],
   ];
-  const asked = [workspace, test, linkId, visitorId, start, end];
+  const asked = [workspace, test, linkId, visitorId, start, end, ...(tag === undefined ? [] : [tag])];
   return parts.reduce<Scope>((all, [sql, name, value]) => and(all, { sql, name, value }), { ...scope, asked });
 }
 

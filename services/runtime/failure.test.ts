@@ -2,10 +2,11 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { contextOf } from "./context.ts";
-import { fail as common, failures, reasonOf } from "./failure.ts";
+import { fail as common, failures, isUnanswerable, reasonOf } from "./failure.ts";
 
 const fail = failures("test.waymark", {
   THING_NOT_FOUND: { code: Code.NotFound, say: (f) => `thing ${f.id} does not exist` },
+  THING_TOO_LARGE: { code: Code.FailedPrecondition, isUnanswerable: true, say: () => "too large" },
   THING_WRONG: { code: Code.InvalidArgument, say: (f) => `${f.field} must be right, not ${f.count}` },
 });
 
@@ -26,6 +27,14 @@ describe("a refusal", () => {
     expect(fail("THING_NOT_FOUND", { id: 1 }).findDetails(BadRequestSchema)).toEqual([]);
   });
 
+  it("says when a well-made request cannot be answered, and only then", () => {
+    expect([fail("THING_TOO_LARGE"), fail("THING_NOT_FOUND", { id: 1 }), new Error("x")].map(isUnanswerable)).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
   it("keeps its cause for the log, and out of what the caller is told", () => {
     const cause = new Error("hunter2");
     const error = fail("THING_NOT_FOUND", { id: "x" }, cause);
@@ -35,7 +44,7 @@ describe("a refusal", () => {
 
   it("shows its table, from which the documents are made", () => {
     expect(fail.domain).toBe("test.waymark");
-    expect(Object.keys(fail.reasons)).toEqual(["THING_NOT_FOUND", "THING_WRONG"]);
+    expect(Object.keys(fail.reasons)).toEqual(["THING_NOT_FOUND", "THING_TOO_LARGE", "THING_WRONG"]);
   });
 });
 

@@ -9,7 +9,12 @@ export type Facts = Readonly<Record<string, string | number>>;
 export interface Reason {
   code: Code;
   say: (facts: Facts) => string;
+  /** The request is well made, but what it asks for cannot be answered: the gateway says 422, whatever the code. */
+  isUnanswerable?: boolean;
 }
+
+/** The fact by which a gateway in another process knows what cannot be answered. */
+const UNANSWERABLE = "unanswerable";
 
 /**
  * Makes the `fail` of one service from its table. `fail(REASON, facts)` returns a ConnectError to be thrown; it carries
@@ -18,9 +23,10 @@ export interface Reason {
  */
 export function failures<const T extends Record<string, Reason>>(domain: string, reasons: T) {
   const fail = (reason: keyof T & string, facts: Facts = {}, cause?: unknown): ConnectError => {
-    const { code, say } = reasons[reason] as Reason;
+    const { code, say, isUnanswerable = false } = reasons[reason] as Reason;
     const message = say(facts);
     const metadata = Object.fromEntries(Object.entries(facts).map(([k, v]) => [k, String(v)]));
+    if (isUnanswerable) metadata[UNANSWERABLE] = "true";
     const error = new ConnectError(message, code, undefined, undefined, cause);
     error.details.push({ desc: ErrorInfoSchema, value: { reason, domain, metadata } });
     if (facts.field !== undefined) {
@@ -52,4 +58,9 @@ export function reasonOf(
 ): { reason: string; domain: string; metadata: Record<string, string> } | undefined {
   if (!(error instanceof ConnectError)) return undefined;
   return error.findDetails(ErrorInfoSchema)[0];
+}
+
+/** Whether a refusal says that a well-made request cannot be answered. */
+export function isUnanswerable(error: unknown): boolean {
+  return reasonOf(error)?.metadata[UNANSWERABLE] === "true";
 }

@@ -43,14 +43,17 @@ async function errors(): Promise<string> {
     "",
     "| reason | code | sentence |",
     "|---|---|---|",
-    ...Object.entries(reasons).map(([name, { code, say }]) => `| \`${name}\` | ${Code[code]} | ${say(placeholders)} |`),
+    ...Object.entries(reasons).map(
+      ([name, { code, say, isUnanswerable = false }]) =>
+        `| \`${name}\` | ${Code[code]}${isUnanswerable ? ", 422" : ""} | ${say(placeholders)} |`,
+    ),
     "",
   ]);
   const intro =
     "Every refusal has a reason, a gRPC code and a sentence; words in braces are filled in. Which HTTP status a code becomes: " +
     "InvalidArgument, OutOfRange and FailedPrecondition 400, Unauthenticated 401, PermissionDenied 403, NotFound 404, " +
     "AlreadyExists and Aborted 409, ResourceExhausted 429, Internal and Unknown 500, Unimplemented 501, Unavailable 503, " +
-    "DeadlineExceeded 504.";
+    "DeadlineExceeded 504; where 422 stands beside the code, it is 422 instead.";
   return page("Errors", intro, sections);
 }
 

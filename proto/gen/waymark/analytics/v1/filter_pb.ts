@@ -15,16 +15,17 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/analytics/v1/filter.proto.
  */
 export const file_waymark_analytics_v1_filter: GenFile = /*@__PURE__*/
-  fileDesc("CiF3YXltYXJrL2FuYWx5dGljcy92MS9maWx0ZXIucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIrYBCglDb25kaXRpb24SGQoFZmllbGQYASABKAlCCrpIB3IFEAEYyAESNAoCb3AYAiABKA4yHi53YXltYXJrLmFuYWx5dGljcy52MS5PcGVyYXRvckIIukgFggECEAESJQoFdmFsdWUYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSMQoGdmFsdWVzGAQgAygLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlQgm6SAaSAQMQ6AcilAEKCkNvbnZlcnNpb24SGgoHbGlua19pZBgBIAEoCUIHukgEcgIQAUgAEhYKA3RhZxgCIAEoCUIHukgEcgIQAUgAEhYKDGNvbnZlcnNhdGlvbhgDIAEoCEgAEhQKCmlkZW50aWZpZWQYBCABKAhIABIcCglhdHRyaWJ1dGUYBSABKAlCB7pIBHICEAFIAEIGCgRnb2FsKq8CCghPcGVyYXRvchIYChRPUEVSQVRPUl9VTlNQRUNJRklFRBAAEhMKD09QRVJBVE9SX0VRVUFMUxABEhcKE09QRVJBVE9SX05PVF9FUVVBTFMQAhIPCgtPUEVSQVRPUl9JThADEhMKD09QRVJBVE9SX05PVF9JThAEEhEKDU9QRVJBVE9SX0xFU1MQBRIUChBPUEVSQVRPUl9BVF9NT1NUEAYSFAoQT1BFUkFUT1JfR1JFQVRFUhAHEhUKEU9QRVJBVE9SX0FUX0xFQVNUEAgSFQoRT1BFUkFUT1JfQ09OVEFJTlMQCRIYChRPUEVSQVRPUl9TVEFSVFNfV0lUSBAKEhUKEU9QRVJBVE9SX0lTX0tOT1dOEAsSFwoTT1BFUkFUT1JfSVNfVU5LTk9XThAMYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct]);
+  fileDesc("CiF3YXltYXJrL2FuYWx5dGljcy92MS9maWx0ZXIucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIu8BCglDb25kaXRpb24SFwoFZmllbGQYASABKAlCCLpIBXIDGMgBEjQKAm9wGAIgASgOMh4ud2F5bWFyay5hbmFseXRpY3MudjEuT3BlcmF0b3JCCLpIBYIBAhABEiUKBXZhbHVlGAMgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEjEKBnZhbHVlcxgEIAMoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUIJukgGkgEDEOgHEjkKBmFueV9vZhgFIAMoCzIfLndheW1hcmsuYW5hbHl0aWNzLnYxLkNvbmRpdGlvbkIIukgFkgECEDIi0gEKCkNvbnZlcnNpb24SGgoHbGlua19pZBgBIAEoCUIHukgEcgIQAUgAEhYKA3RhZxgCIAEoCUIHukgEcgIQAUgAEhYKDGNvbnZlcnNhdGlvbhgDIAEoCEgAEhQKCmlkZW50aWZpZWQYBCABKAhIABIcCglhdHRyaWJ1dGUYBSABKAlCB7pIBHICEAFIABI8CgRraW5kGAYgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuQ29udmVyc2lvbktpbmRCCLpIBYIBAhABQgYKBGdvYWwqsAMKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASEwoPT1BFUkFUT1JfRVFVQUxTEAESDwoLT1BFUkFUT1JfRVEQARIXChNPUEVSQVRPUl9OT1RfRVFVQUxTEAISDwoLT1BFUkFUT1JfTkUQAhIPCgtPUEVSQVRPUl9JThADEhMKD09QRVJBVE9SX05PVF9JThAEEhEKDU9QRVJBVE9SX0xFU1MQBRIPCgtPUEVSQVRPUl9MVBAFEhQKEE9QRVJBVE9SX0FUX01PU1QQBhIQCgxPUEVSQVRPUl9MVEUQBhIUChBPUEVSQVRPUl9HUkVBVEVSEAcSDwoLT1BFUkFUT1JfR1QQBxIVChFPUEVSQVRPUl9BVF9MRUFTVBAIEhAKDE9QRVJBVE9SX0dURRAIEhUKEU9QRVJBVE9SX0NPTlRBSU5TEAkSGAoUT1BFUkFUT1JfU1RBUlRTX1dJVEgQChIVChFPUEVSQVRPUl9JU19LTk9XThALEhMKD09QRVJBVE9SX0VYSVNUUxALEhcKE09QRVJBVE9SX0lTX1VOS05PV04QDBoCEAEqxQEKDkNvbnZlcnNpb25LaW5kEh8KG0NPTlZFUlNJT05fS0lORF9VTlNQRUNJRklFRBAAEh4KGkNPTlZFUlNJT05fS0lORF9JREVOVElGSUVEEAESIAocQ09OVkVSU0lPTl9LSU5EX0NPTlZFUlNBVElPThACEhgKFENPTlZFUlNJT05fS0lORF9MSU5LEAMSFwoTQ09OVkVSU0lPTl9LSU5EX1RBRxAEEh0KGUNPTlZFUlNJT05fS0lORF9BVFRSSUJVVEUQBWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct]);
 
 /**
- * One condition on one field. The fields are those of docs/analytics.md; "attributes.KEY" is an attribute of the visitor.
+ * One condition on one field, or several of which one must hold. The fields are those of docs/analytics.md;
+ * "attributes.KEY" is an attribute of the visitor.
  *
  * @generated from message waymark.analytics.v1.Condition
  */
 export type Condition = Message<"waymark.analytics.v1.Condition"> & {
   /**
-   * Name of the field: "country", "linkId", "tag", "attributes.plan".
+   * Name of the field: "country", "linkId", "tag", "attributes.plan". Absent with any_of.
    *
    * @generated from field: string field = 1;
    */
@@ -38,7 +39,8 @@ export type Condition = Message<"waymark.analytics.v1.Condition"> & {
   op: Operator;
 
   /**
-   * What with: a text, a number, a truth or null, of the field's kind. Times are ISO 8601.
+   * What with: a text, a number, a truth or null, of the field's kind. Times are ISO 8601. For IN and NOT_IN a list does
+   * as values do; EXISTS with false is IS_UNKNOWN.
    *
    * @generated from field: google.protobuf.Value value = 3;
    */
@@ -50,6 +52,13 @@ export type Condition = Message<"waymark.analytics.v1.Condition"> & {
    * @generated from field: repeated google.protobuf.Value values = 4;
    */
   values: Value[];
+
+  /**
+   * One of these holds; they may nest four deep. In place of field, op and value.
+   *
+   * @generated from field: repeated waymark.analytics.v1.Condition any_of = 5;
+   */
+  anyOf: Condition[];
 };
 
 /**
@@ -60,7 +69,7 @@ export const ConditionSchema: GenMessage<Condition> = /*@__PURE__*/
   messageDesc(file_waymark_analytics_v1_filter, 0);
 
 /**
- * What counts as a conversion. Exactly one member is set.
+ * What counts as a conversion. Exactly one member of goal is set, or kind says it.
  *
  * @generated from message waymark.analytics.v1.Conversion
  */
@@ -111,6 +120,13 @@ export type Conversion = Message<"waymark.analytics.v1.Conversion"> & {
     value: string;
     case: "attribute";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * What kind it is: IDENTIFIED and CONVERSATION need no member of goal; with the others it must fit the one that is set.
+   *
+   * @generated from field: waymark.analytics.v1.ConversionKind kind = 6;
+   */
+  kind: ConversionKind;
 };
 
 /**
@@ -121,7 +137,8 @@ export const ConversionSchema: GenMessage<Conversion> = /*@__PURE__*/
   messageDesc(file_waymark_analytics_v1_filter, 1);
 
 /**
- * How a field is compared.
+ * How a field is compared. Each has a long and a short name.
+ * buf:lint:ignore ENUM_NO_ALLOW_ALIAS
  *
  * @generated from enum waymark.analytics.v1.Operator
  */
@@ -141,11 +158,25 @@ export const Operator = {
   EQUALS: 1,
 
   /**
+   * As EQUALS.
+   *
+   * @generated from enum value: OPERATOR_EQ = 1;
+   */
+  EQ: 1,
+
+  /**
    * Not equal to the value; unknown is not equal.
    *
    * @generated from enum value: OPERATOR_NOT_EQUALS = 2;
    */
   NOT_EQUALS: 2,
+
+  /**
+   * As NOT_EQUALS.
+   *
+   * @generated from enum value: OPERATOR_NE = 2;
+   */
+  NE: 2,
 
   /**
    * One of the values.
@@ -169,11 +200,25 @@ export const Operator = {
   LESS: 5,
 
   /**
+   * As LESS.
+   *
+   * @generated from enum value: OPERATOR_LT = 5;
+   */
+  LT: 5,
+
+  /**
    * At most the value.
    *
    * @generated from enum value: OPERATOR_AT_MOST = 6;
    */
   AT_MOST: 6,
+
+  /**
+   * As AT_MOST.
+   *
+   * @generated from enum value: OPERATOR_LTE = 6;
+   */
+  LTE: 6,
 
   /**
    * Greater than the value.
@@ -183,11 +228,25 @@ export const Operator = {
   GREATER: 7,
 
   /**
+   * As GREATER.
+   *
+   * @generated from enum value: OPERATOR_GT = 7;
+   */
+  GT: 7,
+
+  /**
    * At least the value.
    *
    * @generated from enum value: OPERATOR_AT_LEAST = 8;
    */
   AT_LEAST: 8,
+
+  /**
+   * As AT_LEAST.
+   *
+   * @generated from enum value: OPERATOR_GTE = 8;
+   */
+  GTE: 8,
 
   /**
    * A text that holds the value, whatever the case.
@@ -211,6 +270,13 @@ export const Operator = {
   IS_KNOWN: 11,
 
   /**
+   * As IS_KNOWN.
+   *
+   * @generated from enum value: OPERATOR_EXISTS = 11;
+   */
+  EXISTS: 11,
+
+  /**
    * Unknown.
    *
    * @generated from enum value: OPERATOR_IS_UNKNOWN = 12;
@@ -219,7 +285,8 @@ export const Operator = {
 } as const;
 
 /**
- * How a field is compared.
+ * How a field is compared. Each has a long and a short name.
+ * buf:lint:ignore ENUM_NO_ALLOW_ALIAS
  *
  * @generated from enum waymark.analytics.v1.Operator
  */
@@ -230,4 +297,66 @@ export type Operator = (typeof Operator)[keyof typeof Operator] | UnknownEnum;
  */
 export const OperatorSchema: GenEnum<Operator> = /*@__PURE__*/
   enumDesc(file_waymark_analytics_v1_filter, 0);
+
+/**
+ * Kinds of conversions, for callers that name the kind.
+ *
+ * @generated from enum waymark.analytics.v1.ConversionKind
+ */
+export const ConversionKind = {
+  /**
+   * By the member that is set.
+   *
+   * @generated from enum value: CONVERSION_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The visitor was identified.
+   *
+   * @generated from enum value: CONVERSION_KIND_IDENTIFIED = 1;
+   */
+  IDENTIFIED: 1,
+
+  /**
+   * A conversation was opened at an event.
+   *
+   * @generated from enum value: CONVERSION_KIND_CONVERSATION = 2;
+   */
+  CONVERSATION: 2,
+
+  /**
+   * An event of link_id.
+   *
+   * @generated from enum value: CONVERSION_KIND_LINK = 3;
+   */
+  LINK: 3,
+
+  /**
+   * An event of a link with tag.
+   *
+   * @generated from enum value: CONVERSION_KIND_TAG = 4;
+   */
+  TAG: 4,
+
+  /**
+   * The visitor has attribute.
+   *
+   * @generated from enum value: CONVERSION_KIND_ATTRIBUTE = 5;
+   */
+  ATTRIBUTE: 5,
+} as const;
+
+/**
+ * Kinds of conversions, for callers that name the kind.
+ *
+ * @generated from enum waymark.analytics.v1.ConversionKind
+ */
+export type ConversionKind = (typeof ConversionKind)[keyof typeof ConversionKind] | UnknownEnum;
+
+/**
+ * Describes the enum waymark.analytics.v1.ConversionKind.
+ */
+export const ConversionKindSchema: GenEnum<ConversionKind> = /*@__PURE__*/
+  enumDesc(file_waymark_analytics_v1_filter, 1);
 

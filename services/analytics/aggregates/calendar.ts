@@ -1,0 +1,120 @@
+import { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import { fail } from "../reasons.ts";
+import { intervals, MOST_INTERVALS } from "../rules.ts";
+
+/** Events are grouped by quarter hours: every zone's hours and days begin at the border of one. */
+export const SLOT_MS = 900_000;
+
+/** Intervals of a question: where each begins, in milliseconds since 1970, ascending; the last one holds the end. */
+export interface Intervals {
+  starts: number[];
+  /** All as long as this, or undefined: they go by the calendar. */
+  lengthMs: number | undefined;
+}
+
+/** What cuts a range. */
+export interface Cut {
+  start: number;
+  end: number;
+  minutes: number;
+  interval: CalendarInterval;
+  zone: string;
+}
+
+/** The intervals of a range. Refuses more than 10,000. */
+export function intervalsOf({ start, end, minutes, interval, zone }: Cut): Intervals {
+  if (interval === CalendarInterval.UNSPECIFIED) {
+    const { count, lengthMs } = intervals({ start, end, minutes });
+    return { starts: Array.from({ length: count }, (_, index) => start + index * lengthMs), lengthMs };
+  }
+  return { starts: bordersOf({ start, end, interval, zone }), lengthMs: undefined };
+}
+
+/** An hour is at least this long, a day, a week, a month: to refuse too many before they are counted. */
+const LEAST_MS: Readonly<Record<number, number>> = {
+  [CalendarInterval.HOUR]: 1_800_000,
+  [CalendarInterval.DAY]: 22 * 3_600_000,
+  [CalendarInterval.WEEK]: 6 * 86_400_000,
+  [CalendarInterval.MONTH]: 27 * 86_400_000,
+};
+
+/** Beginnings of hours, days, weeks or months of a zone, the first at or before `start`, the last at or before `end`. */
+export function bordersOf(given: Omit<Cut, "minutes">): number[] {
+  const { start, end, interval, zone } = given;
+  const most = Math.floor((end - start) / (LEAST_MS[interval] ?? 1)) + 2;
+  if (most > 2 * MOST_INTERVALS) throw fail("TOO_MANY_INTERVALS", { field: "interval", intervals: most });
+  const starts: number[] = [];
+  for (let at = firstOf(given); at.epochMilliseconds <= end; at = nextOf(at, given)) {
+    starts.push(at.epochMilliseconds);
+    if (starts.length > MOST_INTERVALS) throw fail("TOO_MANY_INTERVALS", { field: "interval", intervals: most });
+  }
+  return starts.length > 0 ? starts : [zoned(start, zone).startOfDay().epochMilliseconds];
+}
+
+function zoned(at: number, zone: string): Temporal.ZonedDateTime {
+  return Temporal.Instant.fromEpochMilliseconds(at).toZonedDateTimeISO(zone);
+}
+
+function firstOf({ start, interval, zone }: Omit<Cut, "minutes">): Temporal.ZonedDateTime {
+  const at = zoned(start, zone);
+  if (interval === CalendarInterval.HOUR) return at.round({ smallestUnit: "hour", roundingMode: "floor" });
+  const date = at.toPlainDate();
+  if (interval === CalendarInterval.WEEK) return dayOf(date.subtract({ days: date.dayOfWeek - 1 }), zone);
+  return dayOf(interval === CalendarInterval.MONTH ? date.with({ day: 1 }) : date, zone);
+}
+
+function nextOf(at: Temporal.ZonedDateTime, { interval, zone }: Omit<Cut, "minutes">): Temporal.ZonedDateTime {
+  if (interval === CalendarInterval.HOUR) return nextHour(at);
+  const date = at.toPlainDate();
+  if (interval === CalendarInterval.DAY) return later(at, (days) => dayOf(date.add({ days }), zone));
+  if (interval === CalendarInterval.WEEK) return later(at, (weeks) => dayOf(date.add({ weeks }), zone));
+  return later(at, (months) => dayOf(date.add({ months }).with({ day: 1 }), zone));
+}
+
+/** A day that a zone has left out, as Samoa did at the date line, begins where the next one does: it is passed over. */
+function later(at: Temporal.ZonedDateTime, of: (steps: number) => Temporal.ZonedDateTime): Temporal.ZonedDateTime {
+  let steps = 1;
+  while (of(steps).epochMilliseconds <= at.epochMilliseconds) steps += 1;
+  return of(steps);
+}
+
+/** The next full hour of the clock: half an hour on or back where a zone's clocks change by that. */
+function nextHour(at: Temporal.ZonedDateTime): Temporal.ZonedDateTime {
+  const hour = at.add({ hours: 1 });
+  const full = hour.round({ smallestUnit: "hour", roundingMode: "floor" });
+  if (full.epochMilliseconds > at.epochMilliseconds) return full;
+  return hour.add({ hours: 1 }).round({ smallestUnit: "hour", roundingMode: "floor" });
+}
+
+function dayOf(date: Temporal.PlainDate, zone: string): Temporal.ZonedDateTime {
+  return date.toZonedDateTime({ timeZone: zone });
+}
+
+/** Spans of a range with one offset from UTC each: where they begin and the offset, in milliseconds. */
+export function offsetsOf({ start, end, zone }: Pick<Cut, "start" | "end" | "zone">): {
+  starts: number[];
+  offsets: number[];
+} {
+  const starts: number[] = [];
+  const offsets: number[] = [];
+  let at: Temporal.ZonedDateTime | null = zoned(start, zone);
+  while (at !== null && at.epochMilliseconds <= end) {
+    starts.push(at.epochMilliseconds);
+    offsets.push(Math.round(at.offsetNanoseconds / 1_000_000));
+    at = at.getTimeZoneTransition("next");
+  }
+  return { starts, offsets };
+}
+
+/** The time zone of a question, or of the workspace. Refuses a name that is none. */
+export function zoneOf(wanted: string | undefined, absent: string): string {
+  const zone = wanted ?? absent;
+  if (/^[A-Za-z]/.test(zone)) {
+    try {
+      return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone && zone;
+    } catch {
+      // told below
+    }
+  }
+  throw fail("TIMEZONE_UNKNOWN", { field: "timezone" });
+}

@@ -1,0 +1,78 @@
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import type { Asking } from "../asking.ts";
+import type { Params } from "../engine/query.ts";
+import { fail } from "../reasons.ts";
+import { lastMs } from "../scope.ts";
+import { type Intervals, intervalsOf, SLOT_MS, zoneOf } from "./calendar.ts";
+
+/** A request that may name a range. */
+export interface Ranged {
+  startDate?: Timestamp | undefined;
+  endDate?: Timestamp | undefined;
+}
+
+const DAY_MS = 86_400_000;
+
+/** The range of a series: 30 days until now where the request leaves it open. */
+export function withRange({ startDate, endDate }: Ranged, now: number): { startDate: Timestamp; endDate: Timestamp } {
+  const end = endDate ?? timestampFromMs(now);
+  return { startDate: startDate ?? timestampFromMs(Number(lastMs(end)) - 30 * DAY_MS), endDate: end };
+}
+
+/** A request that cuts its range. */
+export interface Intervalled {
+  intervalInMinutes?: number | undefined;
+  interval: CalendarInterval;
+  timezone?: string | undefined;
+}
+
+/** The intervals of a request whose range is known. */
+export function cut(
+  { intervalInMinutes: minutes = 1_440, interval, timezone }: Intervalled,
+  given: { startDate: Timestamp; endDate: Timestamp; timezone: string },
+): Intervals {
+  const [start, end] = [Number(lastMs(given.startDate)), Number(lastMs(given.endDate))];
+  if (end < start) throw fail("RANGE_REVERSED", { field: "end_date" });
+  return intervalsOf({ start, end, minutes, interval, zone: zoneOf(timezone, given.timezone) });
+}
+
+/** SQL and values that lay events on intervals. */
+export interface Laid {
+  /** What to group events by first: over `scanned_at`. */
+  slot: string;
+  /** Follows FROM and a relation `g` with a column `slot`; gives `b.idx`, the number of the interval. */
+  join: string;
+  params: Params;
+}
+
+/**
+ * Lays grouped events on intervals. Equal ones are a division; those of the calendar are found by their borders, for
+ * quarter hours and not for each event.
+ */
+export function lay({ starts, lengthMs }: Intervals): Laid {
+  const [first = 0] = starts;
+  if (lengthMs !== undefined) {
+    return {
+      slot: "(scanned_at - $begin) // $length",
+      join: `JOIN (SELECT unnest(range($count)) AS idx) b ON b.idx = g.slot`,
+      params: { begin: BigInt(first), length: BigInt(lengthMs), count: BigInt(starts.length) },
+    };
+  }
+  const borders = `SELECT unnest($starts) AS start, unnest(range(len($starts))) AS idx`;
+  return {
+    slot: `scanned_at // ${SLOT_MS}`,
+    join: `ASOF JOIN (${borders}) b ON g.slot * ${SLOT_MS} >= b.start`,
+    params: { starts: starts.map(BigInt) },
+  };
+}
+
+/** The scope of a question with more values. */
+export function plus(asking: Asking, params: Params): Params {
+  return { ...asking.scope.params, ...params };
+}
+
+/** Percent of a whole, rounded to two decimals; 0 of nothing. */
+export function percentOf(part: number, whole: number): number {
+  return whole === 0 ? 0 : Math.round((10_000 * part) / whole) / 100;
+}
