@@ -3,7 +3,11 @@ import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
 import { OrganizationService } from "#gen/waymark/access/v1/organizations_pb.ts";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
+import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
+import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
+import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
 import { LinkService } from "#gen/waymark/codes/v1/links_pb.ts";
@@ -37,5 +41,6 @@ export const contract: readonly DescService[] = [
   TouchpointService,
   ...[TagDirectoryService, NotificationService, TagScanService, TagService, ThreadService],
   EmergencyService,
-  AnalyticsService,
+  ...[AnalyticsService, AggregateService, VisitorService],
+  ...[ForecastService, ScoringService],
 ];

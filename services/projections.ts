@@ -2,6 +2,7 @@ import type { Doc, Model } from "#runtime/model.ts";
 import { poisonModel } from "#runtime/runner/poison.ts";
 import type { Projection } from "#runtime/service.ts";
 import { accessModels } from "./access/model.ts";
+import { analyticsModels } from "./analytics/model.ts";
 import { codesModels } from "./codes/model.ts";
 import { emergencyModels } from "./emergency/model.ts";
 import { emergencyProjection } from "./emergency/project.ts";
@@ -33,4 +34,5 @@ export const models: readonly Model<Doc>[] = [
   ...touchpointsModels,
   ...tagsModels,
   ...emergencyModels,
+  ...analyticsModels,
 ];

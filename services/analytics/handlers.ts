@@ -11,11 +11,15 @@ import { rangeOf, readMetrics, readTimeSeries } from "./aggregates/metrics.ts";
 import { type AnalyticsDeps, ask } from "./asking.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { isDeviceKey } from "./device-key.ts";
-import { type Page, readEvents } from "./events/events.ts";
+import { findEvent, type Page, readEvents } from "./events/events.ts";
 import { visitorsWithIncludes, withIncludes } from "./events/includes.ts";
+import { toEvent } from "./events/messages.ts";
 import { eventTable, visitorTable } from "./events/tables.ts";
+import { explain } from "./explain.ts";
+import { fail } from "./reasons.ts";
 import { sizeOf } from "./rules.ts";
 import { asOf, scopeOf } from "./scope.ts";
+import { averageScoreOf } from "./scoring/includes.ts";
 import { readVisitors, sortColumnOf } from "./visitors/visitors.ts";
 
 /** Handlers of AnalyticsService. */
@@ -23,13 +27,31 @@ export function analyticsHandlers(own: AnalyticsDeps): ServiceImpl<typeof Analyt
   return {
     listEvents: (request, handler) => listEvents(own, request, handler),
     listVisitors: (request, handler) => listVisitors(own, request, handler),
-    async getEventMetrics({ startDate, endDate, linkId }, handler) {
-      return readMetrics(await ask(own, handler, { startDate, endDate, linkId }));
+    listEventTraces: async ({ eventId }, handler) => {
+      const row = await findEvent(await ask(own, handler), eventId);
+      if (row === undefined) throw fail("EVENT_NOT_FOUND", { eventId });
+      return { traces: toEvent(row, { firsts: new Set(), publicUrl: own.publicUrl }).traces };
     },
-    async queryTimeSeries(request, handler) {
+    getEventMetrics: async ({ startDate, endDate, linkId, explain: isAsked }, handler) => {
+      const question = await ask(own, handler, { startDate, endDate, linkId });
+      const telling = { definition: "totals-and-tops", startDate, endDate, log: own.log };
+      const [metrics, explanation] = await Promise.all([
+        readMetrics(question),
+        isAsked ? explain(question, telling) : undefined,
+      ]);
+      const averageLeadScore = await averageScoreOf(own, handler, { question, events: metrics.totalEvents });
+      return { ...metrics, averageLeadScore, explanation };
+    },
+    queryTimeSeries: async (request, handler) => {
       const { startDate, endDate, linkId } = request;
       const range = rangeOf(request);
-      return { timeSeries: await readTimeSeries(await ask(own, handler, { startDate, endDate, linkId }), range) };
+      const question = await ask(own, handler, { startDate, endDate, linkId });
+      const telling = { definition: "time-series", startDate, endDate, log: own.log };
+      const [timeSeries, explanation] = await Promise.all([
+        readTimeSeries(question, range),
+        request.explain ? explain(question, telling) : undefined,
+      ]);
+      return { timeSeries, explanation };
     },
   };
 }
@@ -60,17 +82,13 @@ async function listVisitors(own: AnalyticsDeps, request: ListVisitorsRequest, ha
   const after = decodeCursor(question, request.pageToken, isDeviceKey);
   const asking = await ask(own, handler);
   const size = sizeOf(request.pageSize, { default: 50, most: 200 });
-  // Nobody has told an address yet, so an address is nobody's.
-  const page =
-    email === undefined
-      ? await readVisitors(asking, { linkId, search, sort, direction, after, size })
-      : { rows: [], hasMore: false, total: 0, upTo: 0 };
+  const page = await readVisitors(asking, { linkId, search, email, sort, direction, after, size });
   const all = { ...asking, scope: asOf(asking.scope, page.upTo) };
   const isCsv = request.responseFormat === ResponseFormat.CSV;
   const include = new Set(isCsv ? [] : request.include);
   const visitors = await visitorsWithIncludes({ ...own, handler }, all, { rows: page.rows, include });
   const last = page.rows.at(-1);
-  const end = last && { key: Number(last[sort]), id: String(last.device_key) };
+  const end = last && { key: Number(last[sort]), id: String(last.visitor_key) };
   const paging = pagingOf(page, question, end);
   if (isCsv) return csv(visitorTable(visitors), paging);
   return { json: { visitors, ...paging } };

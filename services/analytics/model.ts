@@ -1,4 +1,13 @@
 import type { Doc, Model } from "#runtime/model.ts";
+import { forecastModel } from "./forecast/model.ts";
+import { trainingModel, weightsModel } from "./scoring/model.ts";
+import { claimModel, visitorModel } from "./visitors/model.ts";
 
 /** Everything that the service stores beside its table of events; each model stands where it is used. */
-export const analyticsModels: readonly Model<Doc>[] = [];
+export const analyticsModels: readonly Model<Doc>[] = [
+  forecastModel,
+  trainingModel,
+  weightsModel,
+  claimModel,
+  visitorModel,
+];

@@ -61,6 +61,15 @@ export const fail = failures("analytics.waymark", {
     code: Code.Aborted,
     say: (f) => `the weights are of version ${f.version} now; read them again`,
   },
+  VISITOR_DATA: { code: Code.InvalidArgument, say: (f) => `${f.field} ${f.must}` },
+  VISITOR_BUSY: { code: Code.Aborted, say: () => "others are changing this visitor; try again" },
+  LBID_INVALID: { code: Code.InvalidArgument, say: (f) => `${f.field} is not the base64url of an event's id` },
+  LBID_UNKNOWN: { code: Code.NotFound, say: (f) => `${f.field} names no event` },
+  LBID_NAMELESS: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) => `the device of the event of ${f.field} is not known, so nobody can be told by it`,
+  },
   QUERY_TIMEOUT: {
     code: Code.DeadlineExceeded,
     isUnanswerable: true,

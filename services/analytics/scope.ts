@@ -43,6 +43,11 @@ export function floorOf({ principal, now }: Caller, scansDays: number): Floor | 
   return byClass.at >= kept.at ? byClass : kept;
 }
 
+/** Devices of the visitor that this device belongs to, and the device itself. */
+const OF_VISITOR = `device_key IN (SELECT $deviceKey UNION ALL SELECT device_key FROM identities
+  WHERE workspace = $workspace AND test = $test AND visitor_key IN (SELECT visitor_key FROM identities
+    WHERE workspace = $workspace AND test = $test AND device_key = $deviceKey))`;
+
 const TAGGED = `link_id IN (SELECT link_id FROM links WHERE workspace = $workspace AND test = $test
   AND list_contains(tags, $tag))`;
 
@@ -64,8 +69,7 @@ export function scopeOf(caller: Caller, narrow: Narrowing = {}, scansDays = 0): 
   const scope = { sql: "workspace = $workspace AND human AND test = $test", params: { workspace, test } };
   const parts: [string, string, string | bigint | undefined][] = [
     ["link_id = $link", "link", linkId],
-    ["device_key = $deviceKey", "deviceKey", device === undefined ? undefined : deviceKey(device)],
-    ["device_id = $device", "device", device],
+    [OF_VISITOR, "deviceKey", device === undefined ? undefined : deviceKey(device)],
     [TAGGED, "tag", tag],
     ["scanned_at >= $start", "start", start],
     ["scanned_at <= $end", "end", end],

@@ -1,15 +1,23 @@
 import { join } from "node:path";
+import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
+import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
+import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { publicUrlOf } from "#runtime/config.ts";
 import { defineService, type ServiceDeps } from "#runtime/service.ts";
+import { aggregateHandlers } from "./aggregates/handlers.ts";
 import { type Duck, openDuck } from "./engine/duck.ts";
 import { type Gate, openGate } from "./engine/gate.ts";
 import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { startFeed } from "./feed/feed.ts";
 import { FINGERPRINT, SCHEMA } from "./feed/schema.ts";
+import { forecastHandlers } from "./forecast/handlers.ts";
 import { analyticsHandlers } from "./handlers.ts";
 import { analyticsModels } from "./model.ts";
+import { scoringHandlers } from "./scoring/handlers.ts";
 import { openSettings } from "./settings.ts";
+import { visitorHandlers } from "./visitors/handlers.ts";
 
 /** What DuckDB may hold in memory; it spills what is more. */
 const MEMORY_MB = 768;
@@ -23,7 +31,7 @@ export const analytics = defineService({
   collections: analyticsModels,
   calls: ["access", "codes", "scans"],
   keepsFiles: true,
-  publishes: [],
+  publishes: ["visitors.changed"],
   consumes: FEED_SUBJECTS,
   routes: (router, deps) => {
     const own = {
@@ -33,6 +41,10 @@ export const analytics = defineService({
       settingsOf: openSettings(deps),
     };
     router.service(AnalyticsService, analyticsHandlers(own));
+    router.service(AggregateService, aggregateHandlers(own));
+    router.service(VisitorService, visitorHandlers(own));
+    router.service(ForecastService, forecastHandlers(own));
+    router.service(ScoringService, scoringHandlers(own));
   },
   start: async (deps) => {
     const path = join(deps.config.data, "analytics.duckdb");

@@ -156,7 +156,7 @@ describe("a write", () => {
       const wal = `${path()}.wal`;
       most = Math.max(most, existsSync(wal) ? statSync(wal).size : 0);
     }
-    expect(most).toBeLessThan(24 * 1024 * 1024);
+    expect(most).toBeLessThan(40 * 1024 * 1024);
   });
 });
 

@@ -25,13 +25,20 @@ export async function readEvents(asking: Asking, page: { after: Cursor | undefin
     after === undefined ? ["", scope.params] : [beyond, { ...scope.params, key: BigInt(after.key), last: after.id }];
   const order = "ORDER BY scanned_at DESC, id DESC";
   // First the rows by narrow columns, then all columns of these rows.
-  const sql = `SELECT rowid, * FROM events WHERE rowid IN (
+  const sql = `SELECT row_id AS rowid, * FROM touches WHERE row_id IN (
     SELECT rowid FROM events WHERE ${scope.sql}${begin} ${order} LIMIT ${size + 1}) ${order}`;
   const [rows, total] = await Promise.all([
     duck.rows(sql, params, signal),
     after?.total ?? countEvents({ ...asking, scope }),
   ]);
   return { rows: rows.slice(0, size), hasMore: rows.length > size, total, upTo };
+}
+
+/** The row of one event that the caller sees; undefined when there is none. */
+export async function findEvent({ duck, signal, scope }: Asking, id: string): Promise<Row | undefined> {
+  const sql = `SELECT row_id AS rowid, * FROM touches WHERE row_id IN (SELECT rowid FROM events WHERE ${scope.sql} AND id = $id)`;
+  const [row] = await duck.rows(sql, { ...scope.params, id }, signal);
+  return row;
 }
 
 async function countEvents({ duck, signal, scope }: Asking): Promise<number> {

@@ -7,6 +7,8 @@ import { forward } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Asking } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
+import { leadScoresOf } from "../scoring/includes.ts";
+import { readPeople } from "../visitors/people.ts";
 import { countLinks, readDevices, readLatest, readLinks } from "../visitors/visitors.ts";
 import { distinct, readFirsts } from "./events.ts";
 import { timeOf, toDevice, toEvent, toVisitor, toVisitorEvent } from "./messages.ts";
@@ -16,6 +18,7 @@ export interface Surroundings {
   client: ServiceDeps["client"];
   publicUrl: string;
   handler: HandlerContext;
+  store: ServiceDeps["store"];
 }
 
 type LinkInit = MessageInitShape<typeof EventLinkSchema>;
@@ -26,10 +29,12 @@ export async function withIncludes(
   asking: Asking,
   { rows, include }: { rows: readonly Row[]; include: ReadonlySet<string> },
 ) {
-  const [firsts, links, workspace] = await Promise.all([
+  const [firsts, people, links, workspace, scores] = await Promise.all([
     readFirsts(asking, rows),
+    include.has("visitor") ? readPeople(asking, rows) : undefined,
     include.has("link") ? linksOf(around, distinct(rows, "link_id")) : undefined,
     include.has("workspace") && rows.length > 0 ? workspaceOf(around) : undefined,
+    include.has("leadScore") ? leadScoresOf(around, asking, rows) : undefined,
   ]);
   return rows.map((row) => {
     const event = toEvent(row, { firsts, publicUrl: around.publicUrl });
@@ -37,9 +42,11 @@ export async function withIncludes(
     return {
       ...event,
       device: include.has("device") && visitorId !== undefined ? toDevice(row) : undefined,
-      visitor: include.has("visitor") && visitorId !== undefined ? { id: visitorId } : undefined,
+      visitor:
+        people === undefined || visitorId === undefined ? undefined : (people.get(visitorId) ?? { id: visitorId }),
       link: links?.get(String(row.link_id)),
       workspace,
+      ...scores?.(row),
     };
   });
 }
@@ -73,30 +80,29 @@ export async function visitorsWithIncludes(
   asking: Asking,
   { rows, include }: { rows: readonly Row[]; include: ReadonlySet<string> },
 ) {
-  const keys = rows.map((row) => BigInt(String(row.device_key)));
-  const wantsLinks = include.has("links") || include.has("events");
+  const keys = rows.map((row) => BigInt(String(row.visitor_key)));
   const [met, latest, seen] = await Promise.all([
-    wantsLinks ? readLinks(asking, keys) : countLinks(asking, keys),
+    include.has("links") ? readLinks(asking, keys) : countLinks(asking, keys),
     include.has("events") ? readLatest(asking, keys) : [],
     include.has("devices") ? readDevices(asking, keys) : [],
   ]);
   const links = include.has("links") ? await linksOf(around, distinct(met, "link_id")) : undefined;
-  const firsts = new Set(met.map((row) => String(row.first_row)));
-  const of = { met: byDevice(met), latest: byDevice(latest), seen: byDevice(seen) };
+  const firsts = await readFirsts(asking, latest);
+  const of = { met: byVisitor(met), latest: byVisitor(latest), seen: byVisitor(seen) };
   return rows.map((row) => {
-    const device = String(row.device_key);
-    const mine = of.met.get(device) ?? [];
+    const visitor = String(row.visitor_key);
+    const mine = of.met.get(visitor) ?? [];
     return {
       ...toVisitor(row, Number(mine[0]?.links ?? 0)),
-      devices: (of.seen.get(device) ?? []).map(toDevice),
-      events: (of.latest.get(device) ?? []).map((event) => toVisitorEvent(event, firsts)),
+      devices: (of.seen.get(visitor) ?? []).map(toDevice),
+      events: (of.latest.get(visitor) ?? []).map((event) => toVisitorEvent(event, firsts)),
       links: links === undefined ? [] : mine.map((link) => toVisitedLink(link, links.get(String(link.link_id)))),
     };
   });
 }
 
-function byDevice(rows: readonly Row[]): Map<string, Row[]> {
-  return Map.groupBy(rows, (row) => String(row.device_key));
+function byVisitor(rows: readonly Row[]): Map<string, Row[]> {
+  return Map.groupBy(rows, (row) => String(row.visitor_key));
 }
 
 function toVisitedLink(row: Row, link: LinkInit | undefined): LinkInit {

@@ -1,7 +1,7 @@
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Action, DeviceActor, VisitType } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { Action, DeviceActor, VisitorAttributeType, VisitType } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import type { Row } from "../engine/query.ts";
-import { deviceTypeOf, methodOf, visitorOf } from "../rules.ts";
+import { deviceTypeOf, methodOf } from "../rules.ts";
 
 type Value = Row[string] | undefined;
 
@@ -61,14 +61,13 @@ export function toEvent(row: Row, context: { firsts: ReadonlySet<string>; public
 
 /** Whose an event is, and since when it is known. */
 function placed(row: Row) {
-  const device = textOf(row.device_id);
   return {
     id: String(row.id),
     workspaceId: String(row.workspace),
     linkId: String(row.link_id),
-    visitorId: device === undefined ? undefined : visitorOf(device),
+    visitorId: textOf(row.visitor_id),
     createdAt: timeOf(row.recorded_at),
-    updatedAt: timeOf(row.recorded_at),
+    updatedAt: timeOf(row.revised_at ?? row.recorded_at),
   };
 }
 
@@ -88,13 +87,52 @@ function visitTypeOf(row: Row, firsts: ReadonlySet<string>) {
 /** A visitor without includes; `links` is the number of links that it met. */
 export function toVisitor(row: Row, links: number) {
   return {
-    id: visitorOf(String(row.device_id)),
+    id: String(row.visitor_id),
+    email: textOf(row.email),
+    phone: textOf(row.phone),
+    firstName: textOf(row.first_name),
+    lastName: textOf(row.last_name),
+    attributes: attributesOf(textOf(row.attributes)),
     visitCount: BigInt(Number(row.visits)),
-    deviceCount: 1n,
+    deviceCount: BigInt(Number(row.devices)),
     qrcodeCount: BigInt(links),
     createdAt: timeOf(row.first_at),
     updatedAt: timeOf(row.last_at),
   };
+}
+
+/** An attribute as the table tells it. */
+interface Stored {
+  key: string;
+  type: string;
+  text: string;
+  number: number | null;
+  truth: boolean | null;
+  time: number | null;
+}
+
+const TYPES: Readonly<Record<string, VisitorAttributeType>> = {
+  string: VisitorAttributeType.STRING,
+  number: VisitorAttributeType.NUMBER,
+  boolean: VisitorAttributeType.BOOLEAN,
+  date: VisitorAttributeType.DATE,
+};
+
+function attributesOf(json: string | undefined) {
+  const stored = json === undefined ? [] : (JSON.parse(json) as Stored[]);
+  return stored.map(({ key, type, text, number, truth, time }) => ({
+    key,
+    value: text,
+    type: typeOf(type),
+    numberValue: number ?? undefined,
+    boolValue: truth ?? undefined,
+    dateValue: time === null ? undefined : timeOf(BigInt(time)),
+  }));
+}
+
+/** The type of an attribute in the words of this API. */
+export function typeOf(type: string): VisitorAttributeType {
+  return TYPES[type] ?? VisitorAttributeType.STRING;
 }
 
 /** An event as visitors include it. */

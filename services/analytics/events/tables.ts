@@ -49,10 +49,10 @@ export function eventTable(rows: readonly Row[], events: readonly Event[]): stri
 
 const VISITOR_CELLS: Readonly<Record<string, (visitor: Visitor) => Cell>> = {
   id: ({ id }) => id,
-  email: () => undefined,
-  phone: () => undefined,
-  firstName: () => undefined,
-  lastName: () => undefined,
+  email: ({ email }) => email,
+  phone: ({ phone }) => phone,
+  firstName: ({ firstName }) => firstName,
+  lastName: ({ lastName }) => lastName,
   visitCount: ({ visitCount }) => visitCount,
   deviceCount: ({ deviceCount }) => deviceCount,
   qrcodeCount: ({ qrcodeCount }) => qrcodeCount,

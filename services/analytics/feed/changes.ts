@@ -3,6 +3,7 @@ import type { ServiceDeps } from "#runtime/service.ts";
 import type { Writer } from "../engine/duck.ts";
 import { linkChanges } from "./links.ts";
 import type { Restorer } from "./restore.ts";
+import { restoreVisitors, visitorChanges } from "./visitors.ts";
 
 /** What readers of changes work with. */
 export type ChangeDeps = Pick<ServiceDeps, "client" | "store"> & {
@@ -23,10 +24,11 @@ export type ChangeReader = (entries: readonly LogEntry[], deps: ChangeDeps) => P
 /** Who reads what of the log beside touches. */
 export const CHANGES: Partial<Record<Subject, ChangeReader>> = {
   "codes.changed": linkChanges,
+  "visitors.changed": visitorChanges,
 };
 
 /** What is made anew of a workspace, beside events and links, when the log has let go of its beginning. */
-export const RESTORERS: readonly Restorer[] = [];
+export const RESTORERS: readonly Restorer[] = [restoreVisitors];
 
 /** All subjects of the log that the feed reads. */
 export const FEED_SUBJECTS: readonly Subject[] = ["touches.marketing", ...(Object.keys(CHANGES) as Subject[])];

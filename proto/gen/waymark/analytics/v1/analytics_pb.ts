@@ -10,6 +10,10 @@ import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Explanation } from "./explain_pb.ts";
+import { file_waymark_analytics_v1_explain } from "./explain_pb.ts";
+import type { LeadScore } from "./lead_score_pb.ts";
+import { file_waymark_analytics_v1_lead_score } from "./lead_score_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -17,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/analytics/v1/analytics.proto.
  */
 export const file_waymark_analytics_v1_analytics: GenFile = /*@__PURE__*/
-  fileDesc("CiR3YXltYXJrL2FuYWx5dGljcy92MS9hbmFseXRpY3MucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIvoFCgZEZXZpY2USCgoCaWQYASABKAkSFAoHY291bnRyeRgCIAEoCUgAiAEBEhMKBnJlZ2lvbhgDIAEoCUgBiAEBEhIKBXN0YXRlGAQgASgJSAKIAQESEQoEY2l0eRgFIAEoCUgDiAEBEhUKCHRpbWV6b25lGAYgASgJSASIAQESEAoDaXNwGAcgASgJSAWIAQESEAoDYXNuGAggASgDSAaIAQESFwoKaXBfYWRkcmVzcxgJIAEoCUgHiAEBEhcKCnVzZXJfYWdlbnQYCiABKAlICIgBARIZCgxicm93c2VyX25hbWUYCyABKAlICYgBARIcCg9icm93c2VyX3ZlcnNpb24YDCABKAlICogBARIdChBicm93c2VyX2xhbmd1YWdlGA0gASgJSAuIAQESGgoNcGxhdGZvcm1fbmFtZRgOIAEoCUgMiAEBEh0KEHBsYXRmb3JtX3ZlcnNpb24YDyABKAlIDYgBARI1CgtkZXZpY2VfdHlwZRgQIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGUSNwoMZGV2aWNlX2FjdG9yGBEgASgOMiEud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQWN0b3ISGQoMZGV2aWNlX2JyYW5kGBIgASgJSA6IAQESMAoMbGFzdF91c2VkX2F0GBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIKCghfY291bnRyeUIJCgdfcmVnaW9uQggKBl9zdGF0ZUIHCgVfY2l0eUILCglfdGltZXpvbmVCBgoEX2lzcEIGCgRfYXNuQg0KC19pcF9hZGRyZXNzQg0KC191c2VyX2FnZW50Qg8KDV9icm93c2VyX25hbWVCEgoQX2Jyb3dzZXJfdmVyc2lvbkITChFfYnJvd3Nlcl9sYW5ndWFnZUIQCg5fcGxhdGZvcm1fbmFtZUITChFfcGxhdGZvcm1fdmVyc2lvbkIPCg1fZGV2aWNlX2JyYW5kIosCCglFdmVudExpbmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglzaG9ydGxpbmsYAyABKAkSEgoKZW50cnlwb2ludBgEIAEoCRIYCgtkZXN0aW5hdGlvbhgFIAEoCUgAiAEBEhgKC2V2ZW50X2NvdW50GAYgASgDSAGIAQESNAoQZmlyc3RfdmlzaXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF92aXNpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIOCgxfZGVzdGluYXRpb25CDgoMX2V2ZW50X2NvdW50IhoKDEV2ZW50VmlzaXRvchIKCgJpZBgBIAEoCSIqCg5FdmVudFdvcmtzcGFjZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIuQCCgpFdmVudFRyYWNlEgoKAmlkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEhQKDHdvcmtzcGFjZV9pZBgDIAEoCRIPCgdsaW5rX2lkGAQgASgJEhcKCnZpc2l0b3JfaWQYBSABKAlIAIgBARIRCglzdGVwX2tpbmQYBiABKAkSEQoEcnVsZRgHIAEoCUgBiAEBEhgKC2Rlc3RpbmF0aW9uGAggASgJSAKIAQESMAoMY29tcGxldGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEINCgtfdmlzaXRvcl9pZEIHCgVfcnVsZUIOCgxfZGVzdGluYXRpb24ilgYKBUV2ZW50EgoKAmlkGAEgASgJEhQKDHdvcmtzcGFjZV9pZBgCIAEoCRIPCgdsaW5rX2lkGAMgASgJEhcKCnZpc2l0b3JfaWQYBCABKAlIAIgBARIWCglkZXZpY2VfaWQYBSABKAlIAYgBARIsCgZhY3Rpb24YBiABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5BY3Rpb24SOAoKdmlzaXRfdHlwZRgHIAEoDjIfLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0VHlwZUgCiAEBEjoKC2h0dHBfbWV0aG9kGAggASgOMiAud2F5bWFyay5hbmFseXRpY3MudjEuSHR0cE1ldGhvZEgDiAEBEhIKCmVudHJ5cG9pbnQYCSABKAkSGAoLZGVzdGluYXRpb24YCiABKAlIBIgBARIuCgpzY2FubmVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgZ0cmFjZXMYDiADKAsyIC53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudFRyYWNlEiwKBmRldmljZRgPIAEoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZRIzCgd2aXNpdG9yGBAgASgLMiIud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRWaXNpdG9yEi0KBGxpbmsYESABKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudExpbmsSNwoJd29ya3NwYWNlGBIgASgLMiQud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRXb3Jrc3BhY2VCDQoLX3Zpc2l0b3JfaWRCDAoKX2RldmljZV9pZEINCgtfdmlzaXRfdHlwZUIOCgxfaHR0cF9tZXRob2RCDgoMX2Rlc3RpbmF0aW9uInEKB0NzdkJvZHkSFAoMY29udGVudF90eXBlGAEgASgJEhAKCGNzdl9kYXRhGAIgASgJEhAKCGhhc19tb3JlGAMgASgIEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCRITCgt0b3RhbF9jb3VudBgFIAEoAyKRAwoRTGlzdEV2ZW50c1JlcXVlc3QSFAoHbGlua19pZBgBIAEoCUgAiAEBEhcKCnZpc2l0b3JfaWQYAiABKAlIAYgBARIuCgpzdGFydF9kYXRlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRwoPcmVzcG9uc2VfZm9ybWF0GAUgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuUmVzcG9uc2VGb3JtYXRCCLpIBYIBAhABEh8KCXBhZ2Vfc2l6ZRgGIAEoBUIHukgEGgIoAUgCiAEBEhIKCnBhZ2VfdG9rZW4YByABKAkSSAoHaW5jbHVkZRgIIAMoCUI3ukg0kgExIi9yLVIGZGV2aWNlUgd2aXNpdG9yUgRsaW5rUgl3b3Jrc3BhY2VSCWxlYWRTY29yZUIKCghfbGlua19pZEINCgtfdmlzaXRvcl9pZEIMCgpfcGFnZV9zaXplIngKCUV2ZW50UGFnZRIrCgZldmVudHMYASADKAsyGy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudBIQCghoYXNfbW9yZRgCIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSEwoLdG90YWxfY291bnQYBCABKAMibwoSTGlzdEV2ZW50c1Jlc3BvbnNlEi0KBGpzb24YASABKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudFBhZ2USKgoDY3N2GAIgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuQ3N2Qm9keSKNBQoTTGlzdFZpc2l0b3JzUmVxdWVzdBIfCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAFIAIgBARISCgpwYWdlX3Rva2VuGAIgASgJEhIKBWVtYWlsGAMgASgJSAGIAQESEwoGc2VhcmNoGAQgASgJSAKIAQESMwoHaW5jbHVkZRgFIAMoCUIiukgfkgEcIhpyGFIHZGV2aWNlc1IGZXZlbnRzUgVsaW5rcxIUCgdsaW5rX2lkGAYgASgJSAOIAQESRwoPcmVzcG9uc2VfZm9ybWF0GAcgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuUmVzcG9uc2VGb3JtYXRCCLpIBYIBAhABEv4BCgpzb3J0X2ZpZWxkGAggASgJQuQBukjgAXLdAVIJY3JlYXRlZEF0Ugl1cGRhdGVkQXRSCnZpc2l0Q291bnRSC2RldmljZUNvdW50UgtxcmNvZGVDb3VudFIeVklTSVRPUl9TT1JUX0ZJRUxEX1VOU1BFQ0lGSUVEUh1WSVNJVE9SX1NPUlRfRklFTERfQ1JFQVRFRF9BVFIeVklTSVRPUl9TT1JUX0ZJRUxEX1ZJU0lUX0NPVU5UUh9WSVNJVE9SX1NPUlRfRklFTERfREVWSUNFX0NPVU5UUh9WSVNJVE9SX1NPUlRfRklFTERfUVJDT0RFX0NPVU5USASIAQESRQoOc29ydF9kaXJlY3Rpb24YCSABKA4yIy53YXltYXJrLmFuYWx5dGljcy52MS5Tb3J0RGlyZWN0aW9uQgi6SAWCAQIQAUIMCgpfcGFnZV9zaXplQggKBl9lbWFpbEIJCgdfc2VhcmNoQgoKCF9saW5rX2lkQg0KC19zb3J0X2ZpZWxkIu4BCgxWaXNpdG9yRXZlbnQSCgoCaWQYASABKAkSDwoHbGlua19pZBgCIAEoCRIsCgZhY3Rpb24YAyABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5BY3Rpb24SMwoKdmlzaXRfdHlwZRgEIAEoDjIfLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0VHlwZRIuCgpzY2FubmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLHBAoHVmlzaXRvchIKCgJpZBgBIAEoCRIaCgVlbWFpbBgCIAEoCUIGursYAggBSACIAQESGgoFcGhvbmUYAyABKAlCBrq7GAIIAUgBiAEBEh8KCmZpcnN0X25hbWUYBCABKAlCBrq7GAIIAUgCiAEBEh4KCWxhc3RfbmFtZRgFIAEoCUIGursYAggBSAOIAQESOgoKYXR0cmlidXRlcxgGIAMoCzImLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGUSEwoLdmlzaXRfY291bnQYByABKAMSFAoMZGV2aWNlX2NvdW50GAggASgDEhQKDHFyY29kZV9jb3VudBgJIAEoAxI1CgdkZXZpY2VzGAogAygLMhwud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQga6uxgCIAESOgoGZXZlbnRzGAsgAygLMiIud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvckV2ZW50Qga6uxgCIAESNgoFbGlua3MYDCADKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5FdmVudExpbmtCBrq7GAIgARIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIICgZfZW1haWxCCAoGX3Bob25lQg0KC19maXJzdF9uYW1lQgwKCl9sYXN0X25hbWUiLgoQVmlzaXRvckF0dHJpYnV0ZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAkifgoLVmlzaXRvclBhZ2USLwoIdmlzaXRvcnMYASADKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yEhAKCGhhc19tb3JlGAIgASgIEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoAyJzChRMaXN0VmlzaXRvcnNSZXNwb25zZRIvCgRqc29uGAEgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvclBhZ2USKgoDY3N2GAIgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuQ3N2Qm9keSKYAQoWR2V0RXZlbnRNZXRyaWNzUmVxdWVzdBIuCgpzdGFydF9kYXRlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoHbGlua19pZBgDIAEoCUgAiAEBQgoKCF9saW5rX2lkIrcDChdHZXRFdmVudE1ldHJpY3NSZXNwb25zZRIUCgx0b3RhbF9ldmVudHMYASABKAUSFwoPdG90YWxfY291bnRyaWVzGAIgASgFEhQKDHRvdGFsX2NpdGllcxgDIAEoBRIaChJ0b3RhbF9kZXZpY2VfdHlwZXMYBCABKAUSGAoLdG9wX2NvdW50cnkYBSABKAlIAIgBARIVCgh0b3BfY2l0eRgGIAEoCUgBiAEBEj4KD3RvcF9kZXZpY2VfdHlwZRgHIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGVIAogBARIsCghmaXJzdF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoSYXZlcmFnZV9sZWFkX3Njb3JlGAogASgBQga6uxgCCAFIA4gBAUIOCgxfdG9wX2NvdW50cnlCCwoJX3RvcF9jaXR5QhIKEF90b3BfZGV2aWNlX3R5cGVCFQoTX2F2ZXJhZ2VfbGVhZF9zY29yZSLvAQoWUXVlcnlUaW1lU2VyaWVzUmVxdWVzdBI2CgpzdGFydF9kYXRlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEjQKCGVuZF9kYXRlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIGukgDyAEBEi0KE2ludGVydmFsX2luX21pbnV0ZXMYAyABKAVCC7pICBoGGMCVICgBSACIAQESFAoHbGlua19pZBgEIAEoCUgBiAEBQhYKFF9pbnRlcnZhbF9pbl9taW51dGVzQgoKCF9saW5rX2lkIlUKD1RpbWVTZXJpZXNQb2ludBItCgl0aW1lc3RhbXAYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2V2ZW50X2NvdW50GAIgASgFIm4KClRpbWVTZXJpZXMSMwoEZGF0YRgBIAMoCzIlLndheW1hcmsuYW5hbHl0aWNzLnYxLlRpbWVTZXJpZXNQb2ludBISCgp0b3RhbF9kYXRhGAIgASgFEhcKD3RvdGFsX2ludGVydmFscxgDIAEoBSJQChdRdWVyeVRpbWVTZXJpZXNSZXNwb25zZRI1Cgt0aW1lX3NlcmllcxgBIAEoCzIgLndheW1hcmsuYW5hbHl0aWNzLnYxLlRpbWVTZXJpZXMqQwoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEg8KC0FDVElPTl9TQ0FOEAESEAoMQUNUSU9OX0NMSUNLEAIqVwoJVmlzaXRUeXBlEhoKFlZJU0lUX1RZUEVfVU5TUEVDSUZJRUQQABIUChBWSVNJVF9UWVBFX0ZJUlNUEAESGAoUVklTSVRfVFlQRV9SRVRVUk5JTkcQAipqCgpIdHRwTWV0aG9kEhsKF0hUVFBfTUVUSE9EX1VOU1BFQ0lGSUVEEAASEwoPSFRUUF9NRVRIT0RfR0VUEAESFAoQSFRUUF9NRVRIT0RfUE9TVBACEhQKEEhUVFBfTUVUSE9EX0hFQUQQAyqjAQoKRGV2aWNlVHlwZRIbChdERVZJQ0VfVFlQRV9VTlNQRUNJRklFRBAAEhYKEkRFVklDRV9UWVBFX05BVElWRRABEhYKEkRFVklDRV9UWVBFX01PQklMRRACEhYKEkRFVklDRV9UWVBFX1RBQkxFVBADEhcKE0RFVklDRV9UWVBFX0RFU0tUT1AQBBIXChNERVZJQ0VfVFlQRV9VTktOT1dOEAUqiwEKC0RldmljZUFjdG9yEhwKGERFVklDRV9BQ1RPUl9VTlNQRUNJRklFRBAAEhYKEkRFVklDRV9BQ1RPUl9IVU1BThABEhQKEERFVklDRV9BQ1RPUl9CT1QQAhIWChJERVZJQ0VfQUNUT1JfQUdFTlQQAxIYChRERVZJQ0VfQUNUT1JfVU5LTk9XThAEKmQKDlJlc3BvbnNlRm9ybWF0Eh8KG1JFU1BPTlNFX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhgKFFJFU1BPTlNFX0ZPUk1BVF9KU09OEAESFwoTUkVTUE9OU0VfRk9STUFUX0NTVhACKmAKDVNvcnREaXJlY3Rpb24SHgoaU09SVF9ESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIWChJTT1JUX0RJUkVDVElPTl9BU0MQARIXChNTT1JUX0RJUkVDVElPTl9ERVNDEAIyyQUKEEFuYWx5dGljc1NlcnZpY2USmgEKCkxpc3RFdmVudHMSJy53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0RXZlbnRzUmVxdWVzdBooLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RFdmVudHNSZXNwb25zZSI5srsYGQoOYW5hbHl0aWNzOnJlYWQaBXF1ZXJ5QAGC0+STAhYSFC9hbmFseXRpY3MvdjEvZXZlbnRzEqEBCgxMaXN0VmlzaXRvcnMSKS53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0VmlzaXRvcnNSZXF1ZXN0Gioud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdFZpc2l0b3JzUmVzcG9uc2UiOrK7GBgKDXZpc2l0b3JzOnJlYWQaBXF1ZXJ5QAGC0+STAhgSFi9hbmFseXRpY3MvdjEvdmlzaXRvcnMSsQEKD0dldEV2ZW50TWV0cmljcxIsLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldEV2ZW50TWV0cmljc1JlcXVlc3QaLS53YXltYXJrLmFuYWx5dGljcy52MS5HZXRFdmVudE1ldHJpY3NSZXNwb25zZSJBsrsYGQoOYW5hbHl0aWNzOnJlYWQaBXF1ZXJ5QAGC0+STAh4SHC9hbmFseXRpY3MvdjEvbWV0cmljcy9ldmVudHMStwEKD1F1ZXJ5VGltZVNlcmllcxIsLndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5VGltZVNlcmllc1JlcXVlc3QaLS53YXltYXJrLmFuYWx5dGljcy52MS5RdWVyeVRpbWVTZXJpZXNSZXNwb25zZSJHsrsYGQoOYW5hbHl0aWNzOnJlYWQaBXF1ZXJ5QAGC0+STAiQ6ASoiHy9hbmFseXRpY3MvdjEvdGltZXNlcmllcy9ldmVudHMaBqq7GAIIBGIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_options_v1_options]);
+  fileDesc("CiR3YXltYXJrL2FuYWx5dGljcy92MS9hbmFseXRpY3MucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIvoFCgZEZXZpY2USCgoCaWQYASABKAkSFAoHY291bnRyeRgCIAEoCUgAiAEBEhMKBnJlZ2lvbhgDIAEoCUgBiAEBEhIKBXN0YXRlGAQgASgJSAKIAQESEQoEY2l0eRgFIAEoCUgDiAEBEhUKCHRpbWV6b25lGAYgASgJSASIAQESEAoDaXNwGAcgASgJSAWIAQESEAoDYXNuGAggASgDSAaIAQESFwoKaXBfYWRkcmVzcxgJIAEoCUgHiAEBEhcKCnVzZXJfYWdlbnQYCiABKAlICIgBARIZCgxicm93c2VyX25hbWUYCyABKAlICYgBARIcCg9icm93c2VyX3ZlcnNpb24YDCABKAlICogBARIdChBicm93c2VyX2xhbmd1YWdlGA0gASgJSAuIAQESGgoNcGxhdGZvcm1fbmFtZRgOIAEoCUgMiAEBEh0KEHBsYXRmb3JtX3ZlcnNpb24YDyABKAlIDYgBARI1CgtkZXZpY2VfdHlwZRgQIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGUSNwoMZGV2aWNlX2FjdG9yGBEgASgOMiEud2F5bWFyay5hbmFseXRpY3MudjEuRGV2aWNlQWN0b3ISGQoMZGV2aWNlX2JyYW5kGBIgASgJSA6IAQESMAoMbGFzdF91c2VkX2F0GBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIKCghfY291bnRyeUIJCgdfcmVnaW9uQggKBl9zdGF0ZUIHCgVfY2l0eUILCglfdGltZXpvbmVCBgoEX2lzcEIGCgRfYXNuQg0KC19pcF9hZGRyZXNzQg0KC191c2VyX2FnZW50Qg8KDV9icm93c2VyX25hbWVCEgoQX2Jyb3dzZXJfdmVyc2lvbkITChFfYnJvd3Nlcl9sYW5ndWFnZUIQCg5fcGxhdGZvcm1fbmFtZUITChFfcGxhdGZvcm1fdmVyc2lvbkIPCg1fZGV2aWNlX2JyYW5kIosCCglFdmVudExpbmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglzaG9ydGxpbmsYAyABKAkSEgoKZW50cnlwb2ludBgEIAEoCRIYCgtkZXN0aW5hdGlvbhgFIAEoCUgAiAEBEhgKC2V2ZW50X2NvdW50GAYgASgDSAGIAQESNAoQZmlyc3RfdmlzaXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF92aXNpdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIOCgxfZGVzdGluYXRpb25CDgoMX2V2ZW50X2NvdW50IqQBCgxFdmVudFZpc2l0b3ISCgoCaWQYASABKAkSEgoFZW1haWwYAiABKAlIAIgBARISCgVwaG9uZRgDIAEoCUgBiAEBEhcKCmZpcnN0X25hbWUYBCABKAlIAogBARIWCglsYXN0X25hbWUYBSABKAlIA4gBAUIICgZfZW1haWxCCAoGX3Bob25lQg0KC19maXJzdF9uYW1lQgwKCl9sYXN0X25hbWUiKgoORXZlbnRXb3Jrc3BhY2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSLkAgoKRXZlbnRUcmFjZRIKCgJpZBgBIAEoCRIQCghldmVudF9pZBgCIAEoCRIUCgx3b3Jrc3BhY2VfaWQYAyABKAkSDwoHbGlua19pZBgEIAEoCRIXCgp2aXNpdG9yX2lkGAUgASgJSACIAQESEQoJc3RlcF9raW5kGAYgASgJEhEKBHJ1bGUYByABKAlIAYgBARIYCgtkZXN0aW5hdGlvbhgIIAEoCUgCiAEBEjAKDGNvbXBsZXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDQoLX3Zpc2l0b3JfaWRCBwoFX3J1bGVCDgoMX2Rlc3RpbmF0aW9uIvkGCgVFdmVudBIKCgJpZBgBIAEoCRIUCgx3b3Jrc3BhY2VfaWQYAiABKAkSDwoHbGlua19pZBgDIAEoCRIXCgp2aXNpdG9yX2lkGAQgASgJSACIAQESFgoJZGV2aWNlX2lkGAUgASgJSAGIAQESLAoGYWN0aW9uGAYgASgOMhwud2F5bWFyay5hbmFseXRpY3MudjEuQWN0aW9uEjgKCnZpc2l0X3R5cGUYByABKA4yHy53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdFR5cGVIAogBARI6CgtodHRwX21ldGhvZBgIIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkh0dHBNZXRob2RIA4gBARISCgplbnRyeXBvaW50GAkgASgJEhgKC2Rlc3RpbmF0aW9uGAogASgJSASIAQESLgoKc2Nhbm5lZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoGdHJhY2VzGA4gAygLMiAud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRUcmFjZRIsCgZkZXZpY2UYDyABKAsyHC53YXltYXJrLmFuYWx5dGljcy52MS5EZXZpY2USMwoHdmlzaXRvchgQIAEoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLkV2ZW50VmlzaXRvchItCgRsaW5rGBEgASgLMh8ud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRMaW5rEjcKCXdvcmtzcGFjZRgSIAEoCzIkLndheW1hcmsuYW5hbHl0aWNzLnYxLkV2ZW50V29ya3NwYWNlEjMKCmxlYWRfc2NvcmUYEyABKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5MZWFkU2NvcmUSGgoNbGVhZF9zY29yZV9pZBgUIAEoCUgFiAEBQg0KC192aXNpdG9yX2lkQgwKCl9kZXZpY2VfaWRCDQoLX3Zpc2l0X3R5cGVCDgoMX2h0dHBfbWV0aG9kQg4KDF9kZXN0aW5hdGlvbkIQCg5fbGVhZF9zY29yZV9pZCJxCgdDc3ZCb2R5EhQKDGNvbnRlbnRfdHlwZRgBIAEoCRIQCghjc3ZfZGF0YRgCIAEoCRIQCghoYXNfbW9yZRgDIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBCABKAkSEwoLdG90YWxfY291bnQYBSABKAMikQMKEUxpc3RFdmVudHNSZXF1ZXN0EhQKB2xpbmtfaWQYASABKAlIAIgBARIXCgp2aXNpdG9yX2lkGAIgASgJSAGIAQESLgoKc3RhcnRfZGF0ZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkcKD3Jlc3BvbnNlX2Zvcm1hdBgFIAEoDjIkLndheW1hcmsuYW5hbHl0aWNzLnYxLlJlc3BvbnNlRm9ybWF0Qgi6SAWCAQIQARIfCglwYWdlX3NpemUYBiABKAVCB7pIBBoCKAFIAogBARISCgpwYWdlX3Rva2VuGAcgASgJEkgKB2luY2x1ZGUYCCADKAlCN7pINJIBMSIvci1SBmRldmljZVIHdmlzaXRvclIEbGlua1IJd29ya3NwYWNlUglsZWFkU2NvcmVCCgoIX2xpbmtfaWRCDQoLX3Zpc2l0b3JfaWRCDAoKX3BhZ2Vfc2l6ZSJ4CglFdmVudFBhZ2USKwoGZXZlbnRzGAEgAygLMhsud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnQSEAoIaGFzX21vcmUYAiABKAgSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEhMKC3RvdGFsX2NvdW50GAQgASgDIm8KEkxpc3RFdmVudHNSZXNwb25zZRItCgRqc29uGAEgASgLMh8ud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRQYWdlEioKA2NzdhgCIAEoCzIdLndheW1hcmsuYW5hbHl0aWNzLnYxLkNzdkJvZHkijQUKE0xpc3RWaXNpdG9yc1JlcXVlc3QSHwoJcGFnZV9zaXplGAEgASgFQge6SAQaAigBSACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRISCgVlbWFpbBgDIAEoCUgBiAEBEhMKBnNlYXJjaBgEIAEoCUgCiAEBEjMKB2luY2x1ZGUYBSADKAlCIrpIH5IBHCIachhSB2RldmljZXNSBmV2ZW50c1IFbGlua3MSFAoHbGlua19pZBgGIAEoCUgDiAEBEkcKD3Jlc3BvbnNlX2Zvcm1hdBgHIAEoDjIkLndheW1hcmsuYW5hbHl0aWNzLnYxLlJlc3BvbnNlRm9ybWF0Qgi6SAWCAQIQARL+AQoKc29ydF9maWVsZBgIIAEoCULkAbpI4AFy3QFSCWNyZWF0ZWRBdFIJdXBkYXRlZEF0Ugp2aXNpdENvdW50UgtkZXZpY2VDb3VudFILcXJjb2RlQ291bnRSHlZJU0lUT1JfU09SVF9GSUVMRF9VTlNQRUNJRklFRFIdVklTSVRPUl9TT1JUX0ZJRUxEX0NSRUFURURfQVRSHlZJU0lUT1JfU09SVF9GSUVMRF9WSVNJVF9DT1VOVFIfVklTSVRPUl9TT1JUX0ZJRUxEX0RFVklDRV9DT1VOVFIfVklTSVRPUl9TT1JUX0ZJRUxEX1FSQ09ERV9DT1VOVEgEiAEBEkUKDnNvcnRfZGlyZWN0aW9uGAkgASgOMiMud2F5bWFyay5hbmFseXRpY3MudjEuU29ydERpcmVjdGlvbkIIukgFggECEAFCDAoKX3BhZ2Vfc2l6ZUIICgZfZW1haWxCCQoHX3NlYXJjaEIKCghfbGlua19pZEINCgtfc29ydF9maWVsZCLuAQoMVmlzaXRvckV2ZW50EgoKAmlkGAEgASgJEg8KB2xpbmtfaWQYAiABKAkSLAoGYWN0aW9uGAMgASgOMhwud2F5bWFyay5hbmFseXRpY3MudjEuQWN0aW9uEjMKCnZpc2l0X3R5cGUYBCABKA4yHy53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdFR5cGUSLgoKc2Nhbm5lZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixwQKB1Zpc2l0b3ISCgoCaWQYASABKAkSGgoFZW1haWwYAiABKAlCBrq7GAIIAUgAiAEBEhoKBXBob25lGAMgASgJQga6uxgCCAFIAYgBARIfCgpmaXJzdF9uYW1lGAQgASgJQga6uxgCCAFIAogBARIeCglsYXN0X25hbWUYBSABKAlCBrq7GAIIAUgDiAEBEjoKCmF0dHJpYnV0ZXMYBiADKAsyJi53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yQXR0cmlidXRlEhMKC3Zpc2l0X2NvdW50GAcgASgDEhQKDGRldmljZV9jb3VudBgIIAEoAxIUCgxxcmNvZGVfY291bnQYCSABKAMSNQoHZGV2aWNlcxgKIAMoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZUIGursYAiABEjoKBmV2ZW50cxgLIAMoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JFdmVudEIGursYAiABEjYKBWxpbmtzGAwgAygLMh8ud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRMaW5rQga6uxgCIAESLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCAoGX2VtYWlsQggKBl9waG9uZUINCgtfZmlyc3RfbmFtZUIMCgpfbGFzdF9uYW1lIuwBChBWaXNpdG9yQXR0cmlidXRlEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCRI4CgR0eXBlGAMgASgOMioud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvckF0dHJpYnV0ZVR5cGUSGQoMbnVtYmVyX3ZhbHVlGAQgASgBSACIAQESFwoKYm9vbF92YWx1ZRgFIAEoCEgBiAEBEi4KCmRhdGVfdmFsdWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQg8KDV9udW1iZXJfdmFsdWVCDQoLX2Jvb2xfdmFsdWUifgoLVmlzaXRvclBhZ2USLwoIdmlzaXRvcnMYASADKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yEhAKCGhhc19tb3JlGAIgASgIEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoAyJzChRMaXN0VmlzaXRvcnNSZXNwb25zZRIvCgRqc29uGAEgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvclBhZ2USKgoDY3N2GAIgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuQ3N2Qm9keSIqChZMaXN0RXZlbnRUcmFjZXNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIksKF0xpc3RFdmVudFRyYWNlc1Jlc3BvbnNlEjAKBnRyYWNlcxgBIAMoCzIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkV2ZW50VHJhY2UiqQEKFkdldEV2ZW50TWV0cmljc1JlcXVlc3QSLgoKc3RhcnRfZGF0ZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKB2xpbmtfaWQYAyABKAlIAIgBARIPCgdleHBsYWluGAQgASgIQgoKCF9saW5rX2lkIoQEChdHZXRFdmVudE1ldHJpY3NSZXNwb25zZRIUCgx0b3RhbF9ldmVudHMYASABKAUSFwoPdG90YWxfY291bnRyaWVzGAIgASgFEhQKDHRvdGFsX2NpdGllcxgDIAEoBRIaChJ0b3RhbF9kZXZpY2VfdHlwZXMYBCABKAUSGAoLdG9wX2NvdW50cnkYBSABKAlIAIgBARIVCgh0b3BfY2l0eRgGIAEoCUgBiAEBEj4KD3RvcF9kZXZpY2VfdHlwZRgHIAEoDjIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZVR5cGVIAogBARIsCghmaXJzdF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoSYXZlcmFnZV9sZWFkX3Njb3JlGAogASgBQga6uxgCCAFIA4gBARI7CgtleHBsYW5hdGlvbhgLIAEoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cGxhbmF0aW9uSASIAQFCDgoMX3RvcF9jb3VudHJ5QgsKCV90b3BfY2l0eUISChBfdG9wX2RldmljZV90eXBlQhUKE19hdmVyYWdlX2xlYWRfc2NvcmVCDgoMX2V4cGxhbmF0aW9uIoACChZRdWVyeVRpbWVTZXJpZXNSZXF1ZXN0EjYKCnN0YXJ0X2RhdGUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESNAoIZW5kX2RhdGUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESLQoTaW50ZXJ2YWxfaW5fbWludXRlcxgDIAEoBUILukgIGgYYwJUgKAFIAIgBARIUCgdsaW5rX2lkGAQgASgJSAGIAQESDwoHZXhwbGFpbhgFIAEoCEIWChRfaW50ZXJ2YWxfaW5fbWludXRlc0IKCghfbGlua19pZCJVCg9UaW1lU2VyaWVzUG9pbnQSLQoJdGltZXN0YW1wGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtldmVudF9jb3VudBgCIAEoBSJuCgpUaW1lU2VyaWVzEjMKBGRhdGEYASADKAsyJS53YXltYXJrLmFuYWx5dGljcy52MS5UaW1lU2VyaWVzUG9pbnQSEgoKdG90YWxfZGF0YRgCIAEoBRIXCg90b3RhbF9pbnRlcnZhbHMYAyABKAUinQEKF1F1ZXJ5VGltZVNlcmllc1Jlc3BvbnNlEjUKC3RpbWVfc2VyaWVzGAEgASgLMiAud2F5bWFyay5hbmFseXRpY3MudjEuVGltZVNlcmllcxI7CgtleHBsYW5hdGlvbhgCIAEoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cGxhbmF0aW9uSACIAQFCDgoMX2V4cGxhbmF0aW9uKkMKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIPCgtBQ1RJT05fU0NBThABEhAKDEFDVElPTl9DTElDSxACKlcKCVZpc2l0VHlwZRIaChZWSVNJVF9UWVBFX1VOU1BFQ0lGSUVEEAASFAoQVklTSVRfVFlQRV9GSVJTVBABEhgKFFZJU0lUX1RZUEVfUkVUVVJOSU5HEAIqagoKSHR0cE1ldGhvZBIbChdIVFRQX01FVEhPRF9VTlNQRUNJRklFRBAAEhMKD0hUVFBfTUVUSE9EX0dFVBABEhQKEEhUVFBfTUVUSE9EX1BPU1QQAhIUChBIVFRQX01FVEhPRF9IRUFEEAMqowEKCkRldmljZVR5cGUSGwoXREVWSUNFX1RZUEVfVU5TUEVDSUZJRUQQABIWChJERVZJQ0VfVFlQRV9OQVRJVkUQARIWChJERVZJQ0VfVFlQRV9NT0JJTEUQAhIWChJERVZJQ0VfVFlQRV9UQUJMRVQQAxIXChNERVZJQ0VfVFlQRV9ERVNLVE9QEAQSFwoTREVWSUNFX1RZUEVfVU5LTk9XThAFKosBCgtEZXZpY2VBY3RvchIcChhERVZJQ0VfQUNUT1JfVU5TUEVDSUZJRUQQABIWChJERVZJQ0VfQUNUT1JfSFVNQU4QARIUChBERVZJQ0VfQUNUT1JfQk9UEAISFgoSREVWSUNFX0FDVE9SX0FHRU5UEAMSGAoUREVWSUNFX0FDVE9SX1VOS05PV04QBCpkCg5SZXNwb25zZUZvcm1hdBIfChtSRVNQT05TRV9GT1JNQVRfVU5TUEVDSUZJRUQQABIYChRSRVNQT05TRV9GT1JNQVRfSlNPThABEhcKE1JFU1BPTlNFX0ZPUk1BVF9DU1YQAipgCg1Tb3J0RGlyZWN0aW9uEh4KGlNPUlRfRElSRUNUSU9OX1VOU1BFQ0lGSUVEEAASFgoSU09SVF9ESVJFQ1RJT05fQVNDEAESFwoTU09SVF9ESVJFQ1RJT05fREVTQxACKskBChRWaXNpdG9yQXR0cmlidXRlVHlwZRImCiJWSVNJVE9SX0FUVFJJQlVURV9UWVBFX1VOU1BFQ0lGSUVEEAASIQodVklTSVRPUl9BVFRSSUJVVEVfVFlQRV9TVFJJTkcQARIhCh1WSVNJVE9SX0FUVFJJQlVURV9UWVBFX05VTUJFUhACEiIKHlZJU0lUT1JfQVRUUklCVVRFX1RZUEVfQk9PTEVBThADEh8KG1ZJU0lUT1JfQVRUUklCVVRFX1RZUEVfREFURRAEMocHChBBbmFseXRpY3NTZXJ2aWNlEpoBCgpMaXN0RXZlbnRzEicud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdEV2ZW50c1JlcXVlc3QaKC53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0RXZlbnRzUmVzcG9uc2UiObK7GBkKDmFuYWx5dGljczpyZWFkGgVxdWVyeUABgtPkkwIWEhQvYW5hbHl0aWNzL3YxL2V2ZW50cxK7AQoPTGlzdEV2ZW50VHJhY2VzEiwud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdEV2ZW50VHJhY2VzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RFdmVudFRyYWNlc1Jlc3BvbnNlIkuyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCKBImL2FuYWx5dGljcy92MS9ldmVudHMve2V2ZW50X2lkfS90cmFjZXMSoQEKDExpc3RWaXNpdG9ycxIpLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RWaXNpdG9yc1JlcXVlc3QaKi53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0VmlzaXRvcnNSZXNwb25zZSI6srsYGAoNdmlzaXRvcnM6cmVhZBoFcXVlcnlAAYLT5JMCGBIWL2FuYWx5dGljcy92MS92aXNpdG9ycxKxAQoPR2V0RXZlbnRNZXRyaWNzEiwud2F5bWFyay5hbmFseXRpY3MudjEuR2V0RXZlbnRNZXRyaWNzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldEV2ZW50TWV0cmljc1Jlc3BvbnNlIkGyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCHhIcL2FuYWx5dGljcy92MS9tZXRyaWNzL2V2ZW50cxK3AQoPUXVlcnlUaW1lU2VyaWVzEiwud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlUaW1lU2VyaWVzUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5VGltZVNlcmllc1Jlc3BvbnNlIkeyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCJDoBKiIfL2FuYWx5dGljcy92MS90aW1lc2VyaWVzL2V2ZW50cxoGqrsYAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_analytics_v1_explain, file_waymark_analytics_v1_lead_score, file_waymark_options_v1_options]);
 
 /**
  * A device at the time of an event. What is unknown or not collected is left out.
@@ -248,6 +252,34 @@ export type EventVisitor = Message<"waymark.analytics.v1.EventVisitor"> & {
    * @generated from field: string id = 1;
    */
   id: string;
+
+  /**
+   * Address, once identified.
+   *
+   * @generated from field: optional string email = 2;
+   */
+  email?: string | undefined;
+
+  /**
+   * Phone number, once identified.
+   *
+   * @generated from field: optional string phone = 3;
+   */
+  phone?: string | undefined;
+
+  /**
+   * First name, once identified.
+   *
+   * @generated from field: optional string first_name = 4;
+   */
+  firstName?: string | undefined;
+
+  /**
+   * Last name, once identified.
+   *
+   * @generated from field: optional string last_name = 5;
+   */
+  lastName?: string | undefined;
 };
 
 /**
@@ -507,6 +539,20 @@ export type Event = Message<"waymark.analytics.v1.Event"> & {
    * @generated from field: waymark.analytics.v1.EventWorkspace workspace = 18;
    */
   workspace?: EventWorkspace | undefined;
+
+  /**
+   * With include=leadScore: that of the visitor, by all that it did and all that is known of it now.
+   *
+   * @generated from field: waymark.analytics.v1.LeadScore lead_score = 19;
+   */
+  leadScore?: LeadScore | undefined;
+
+  /**
+   * With include=leadScore: what GET /v1/links/{linkId}/lead-score/{eventId} takes, the id of the event.
+   *
+   * @generated from field: optional string lead_score_id = 20;
+   */
+  leadScoreId?: string | undefined;
 };
 
 /**
@@ -971,6 +1017,34 @@ export type VisitorAttribute = Message<"waymark.analytics.v1.VisitorAttribute"> 
    * @generated from field: string value = 2;
    */
   value: string;
+
+  /**
+   * What it is.
+   *
+   * @generated from field: waymark.analytics.v1.VisitorAttributeType type = 3;
+   */
+  type: VisitorAttributeType;
+
+  /**
+   * With a number.
+   *
+   * @generated from field: optional double number_value = 4;
+   */
+  numberValue?: number | undefined;
+
+  /**
+   * With a truth.
+   *
+   * @generated from field: optional bool bool_value = 5;
+   */
+  boolValue?: boolean | undefined;
+
+  /**
+   * With a date.
+   *
+   * @generated from field: google.protobuf.Timestamp date_value = 6;
+   */
+  dateValue?: Timestamp | undefined;
 };
 
 /**
@@ -1051,6 +1125,48 @@ export const ListVisitorsResponseSchema: GenMessage<ListVisitorsResponse> = /*@_
   messageDesc(file_waymark_analytics_v1_analytics, 15);
 
 /**
+ * Request of ListEventTraces.
+ *
+ * @generated from message waymark.analytics.v1.ListEventTracesRequest
+ */
+export type ListEventTracesRequest = Message<"waymark.analytics.v1.ListEventTracesRequest"> & {
+  /**
+   * The event.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.ListEventTracesRequest.
+ * Use `create(ListEventTracesRequestSchema)` to create a new message.
+ */
+export const ListEventTracesRequestSchema: GenMessage<ListEventTracesRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_analytics, 16);
+
+/**
+ * Reply of ListEventTraces.
+ *
+ * @generated from message waymark.analytics.v1.ListEventTracesResponse
+ */
+export type ListEventTracesResponse = Message<"waymark.analytics.v1.ListEventTracesResponse"> & {
+  /**
+   * In order.
+   *
+   * @generated from field: repeated waymark.analytics.v1.EventTrace traces = 1;
+   */
+  traces: EventTrace[];
+};
+
+/**
+ * Describes the message waymark.analytics.v1.ListEventTracesResponse.
+ * Use `create(ListEventTracesResponseSchema)` to create a new message.
+ */
+export const ListEventTracesResponseSchema: GenMessage<ListEventTracesResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_analytics, 17);
+
+/**
  * Request of GetEventMetrics.
  *
  * @generated from message waymark.analytics.v1.GetEventMetricsRequest
@@ -1076,6 +1192,13 @@ export type GetEventMetricsRequest = Message<"waymark.analytics.v1.GetEventMetri
    * @generated from field: optional string link_id = 3;
    */
   linkId?: string | undefined;
+
+  /**
+   * With the explanation.
+   *
+   * @generated from field: bool explain = 4;
+   */
+  explain: boolean;
 };
 
 /**
@@ -1083,7 +1206,7 @@ export type GetEventMetricsRequest = Message<"waymark.analytics.v1.GetEventMetri
  * Use `create(GetEventMetricsRequestSchema)` to create a new message.
  */
 export const GetEventMetricsRequestSchema: GenMessage<GetEventMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_analytics, 16);
+  messageDesc(file_waymark_analytics_v1_analytics, 18);
 
 /**
  * Reply of GetEventMetrics. Tops are left out when nothing is known.
@@ -1155,11 +1278,19 @@ export type GetEventMetricsResponse = Message<"waymark.analytics.v1.GetEventMetr
   lastAt?: Timestamp | undefined;
 
   /**
-   * Average lead score of the events that have one; null while no event has been scored.
+   * Mean, over the events of known devices, of the lead scores of their visitors; null when there is none. Of more than
+   * 250,000 events, those of every k-th visitor stand for all.
    *
    * @generated from field: optional double average_lead_score = 10;
    */
   averageLeadScore?: number | undefined;
+
+  /**
+   * With explain=true.
+   *
+   * @generated from field: optional waymark.analytics.v1.Explanation explanation = 11;
+   */
+  explanation?: Explanation | undefined;
 };
 
 /**
@@ -1167,7 +1298,7 @@ export type GetEventMetricsResponse = Message<"waymark.analytics.v1.GetEventMetr
  * Use `create(GetEventMetricsResponseSchema)` to create a new message.
  */
 export const GetEventMetricsResponseSchema: GenMessage<GetEventMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_analytics, 17);
+  messageDesc(file_waymark_analytics_v1_analytics, 19);
 
 /**
  * Request of QueryTimeSeries.
@@ -1202,6 +1333,13 @@ export type QueryTimeSeriesRequest = Message<"waymark.analytics.v1.QueryTimeSeri
    * @generated from field: optional string link_id = 4;
    */
   linkId?: string | undefined;
+
+  /**
+   * With the explanation.
+   *
+   * @generated from field: bool explain = 5;
+   */
+  explain: boolean;
 };
 
 /**
@@ -1209,7 +1347,7 @@ export type QueryTimeSeriesRequest = Message<"waymark.analytics.v1.QueryTimeSeri
  * Use `create(QueryTimeSeriesRequestSchema)` to create a new message.
  */
 export const QueryTimeSeriesRequestSchema: GenMessage<QueryTimeSeriesRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_analytics, 18);
+  messageDesc(file_waymark_analytics_v1_analytics, 20);
 
 /**
  * One interval.
@@ -1237,7 +1375,7 @@ export type TimeSeriesPoint = Message<"waymark.analytics.v1.TimeSeriesPoint"> & 
  * Use `create(TimeSeriesPointSchema)` to create a new message.
  */
 export const TimeSeriesPointSchema: GenMessage<TimeSeriesPoint> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_analytics, 19);
+  messageDesc(file_waymark_analytics_v1_analytics, 21);
 
 /**
  * Intervals in order.
@@ -1272,7 +1410,7 @@ export type TimeSeries = Message<"waymark.analytics.v1.TimeSeries"> & {
  * Use `create(TimeSeriesSchema)` to create a new message.
  */
 export const TimeSeriesSchema: GenMessage<TimeSeries> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_analytics, 20);
+  messageDesc(file_waymark_analytics_v1_analytics, 22);
 
 /**
  * Reply of QueryTimeSeries.
@@ -1286,6 +1424,13 @@ export type QueryTimeSeriesResponse = Message<"waymark.analytics.v1.QueryTimeSer
    * @generated from field: waymark.analytics.v1.TimeSeries time_series = 1;
    */
   timeSeries?: TimeSeries | undefined;
+
+  /**
+   * With explain=true.
+   *
+   * @generated from field: optional waymark.analytics.v1.Explanation explanation = 2;
+   */
+  explanation?: Explanation | undefined;
 };
 
 /**
@@ -1293,7 +1438,7 @@ export type QueryTimeSeriesResponse = Message<"waymark.analytics.v1.QueryTimeSer
  * Use `create(QueryTimeSeriesResponseSchema)` to create a new message.
  */
 export const QueryTimeSeriesResponseSchema: GenMessage<QueryTimeSeriesResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_analytics, 21);
+  messageDesc(file_waymark_analytics_v1_analytics, 23);
 
 /**
  * What an event was.
@@ -1625,6 +1770,61 @@ export const SortDirectionSchema: GenEnum<SortDirection> = /*@__PURE__*/
   enumDesc(file_waymark_analytics_v1_analytics, 6);
 
 /**
+ * What a value of an attribute is.
+ *
+ * @generated from enum waymark.analytics.v1.VisitorAttributeType
+ */
+export const VisitorAttributeType = {
+  /**
+   * Never in a reply.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A text.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_TYPE_STRING = 1;
+   */
+  STRING: 1,
+
+  /**
+   * A number.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_TYPE_NUMBER = 2;
+   */
+  NUMBER: 2,
+
+  /**
+   * True or false.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_TYPE_BOOLEAN = 3;
+   */
+  BOOLEAN: 3,
+
+  /**
+   * A date, with or without a time.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_TYPE_DATE = 4;
+   */
+  DATE: 4,
+} as const;
+
+/**
+ * What a value of an attribute is.
+ *
+ * @generated from enum waymark.analytics.v1.VisitorAttributeType
+ */
+export type VisitorAttributeType = (typeof VisitorAttributeType)[keyof typeof VisitorAttributeType] | UnknownEnum;
+
+/**
+ * Describes the enum waymark.analytics.v1.VisitorAttributeType.
+ */
+export const VisitorAttributeTypeSchema: GenEnum<VisitorAttributeType> = /*@__PURE__*/
+  enumDesc(file_waymark_analytics_v1_analytics, 7);
+
+/**
  * Events of marketing touches and what they add up to.
  *
  * @generated from service waymark.analytics.v1.AnalyticsService
@@ -1643,7 +1843,17 @@ export const AnalyticsService: GenService<{
     output: typeof ListEventsResponseSchema;
   },
   /**
-   * Lists visitors: each device that was not identified is one. Pages are as in ListEvents, so that a visitor who
+   * Lists what happened at an event, in order: where the device was sent. Scope: analytics:read.
+   *
+   * @generated from rpc waymark.analytics.v1.AnalyticsService.ListEventTraces
+   */
+  listEventTraces: {
+    methodKind: "unary";
+    input: typeof ListEventTracesRequestSchema;
+    output: typeof ListEventTracesResponseSchema;
+  },
+  /**
+   * Lists visitors: an identified person with all devices, and each device that was not identified. Pages are as in ListEvents, so that a visitor who
    * comes again between two pages is neither skipped nor repeated. Scope: visitors:read.
    *
    * @generated from rpc waymark.analytics.v1.AnalyticsService.ListVisitors

@@ -1,0 +1,73 @@
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type AnalyzeAttributionRequest,
+  AttributionBy,
+  type AttributionService,
+  ConversionCounting,
+} from "#gen/waymark/analytics/v1/attribution_pb.ts";
+import { contextOf } from "#runtime/context.ts";
+import type { AnalyticsDeps } from "../asking.ts";
+import { explain } from "../explain.ts";
+import { DAY_MS, zoneOf } from "../forecast/zone.ts";
+import { askNarrowed, type NarrowedQuestion } from "../narrowing.ts";
+import { firstMs, floorOf, lastMs, scopeOf } from "../scope.ts";
+import { ALL_MODELS, readAttribution } from "./attribution.ts";
+import { goalOf, goalsSql } from "./goals.ts";
+
+const DEFAULT_LOOKBACK_DAYS = 30;
+const DEFAULT_HALF_LIFE_DAYS = 7;
+const DEFAULT_LIMIT = 50;
+
+/** Handlers of AttributionService. */
+export function attributionHandlers(own: AnalyticsDeps): ServiceImpl<typeof AttributionService> {
+  return { analyzeAttribution: (request, handler) => answerAttribution(own, request, handler) };
+}
+
+async function answerAttribution(own: AnalyticsDeps, request: AnalyzeAttributionRequest, handler: HandlerContext) {
+  const { linkId, tag, where, startDate, endDate, timezone, models, conversion } = request;
+  if (timezone) zoneOf(timezone, "UTC");
+  const goal = goalOf(conversion);
+  scopeOf(contextOf(handler), { startDate, endDate });
+  const question = await askNarrowed(own, handler, { linkId, tag, where });
+  const floor = floorOf(contextOf(handler), question.settings.scansDays);
+  const start = startDate === undefined ? 0 : Number(firstMs(startDate));
+  const asked = {
+    goals: goalsSql(goal, question.seen.sql),
+    isOnce: request.counting !== ConversionCounting.EVERY,
+    by: request.by || AttributionBy.LINK,
+    models: models.length === 0 ? ALL_MODELS : models,
+    from: Math.max(start, floor === undefined ? 0 : Math.floor(floor.at)),
+    until: endDate === undefined ? question.now : Math.min(question.now, Number(lastMs(endDate))),
+    lookbackMs: (request.lookbackDays ?? DEFAULT_LOOKBACK_DAYS) * DAY_MS,
+    halfLifeMs: Math.round((request.halfLifeDays ?? DEFAULT_HALF_LIFE_DAYS) * DAY_MS),
+    limit: request.limit ?? DEFAULT_LIMIT,
+  };
+  const zone = zoneOf(timezone, question.settings.timezone);
+  return {
+    ...(await readAttribution(question, asked)),
+    timezone: zone,
+    explanation: request.explain ? await telling(own, handler, { request, question, zone }) : undefined,
+  };
+}
+
+interface Told {
+  request: AnalyzeAttributionRequest;
+  question: NarrowedQuestion;
+  zone: string;
+}
+
+function telling(own: AnalyticsDeps, handler: HandlerContext, { request, question, zone }: Told) {
+  const { startDate, endDate } = request;
+  return explain(question, {
+    log: own.log,
+    definition: "attribution",
+    startDate,
+    endDate,
+    timezone: zone,
+    floor: floorOf(contextOf(handler), question.settings.scansDays),
+    notes: [
+      "Events and conversions without a device are nobody's: neither is shared out.",
+      "What was considered are all events that may be touches, before the start too.",
+    ],
+  });
+}
