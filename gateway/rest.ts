@@ -1,4 +1,5 @@
 import type { Message } from "@bufbuild/protobuf";
+import type { CallOptions } from "@connectrpc/connect";
 import type { HttpBody } from "#gen/google/api/httpbody_pb.ts";
 import type { Logger } from "#runtime/logger.ts";
 import type { ClientOf } from "#runtime/rpc/clients.ts";
@@ -12,6 +13,7 @@ import { holdsTag } from "./etag.ts";
 import { type Answer, type Exchange, type Sent, send } from "./exchange.ts";
 import type { Positions } from "./positions.ts";
 import { HttpRefusal } from "./problems.ts";
+import { fetcher, sendRanged } from "./ranged.ts";
 import { refuse } from "./refuse.ts";
 import type { Route, RouteTable } from "./routes.ts";
 import { sendStream } from "./stream.ts";
@@ -89,7 +91,9 @@ async function answerRoute(
     const messages = invoke<AsyncIterable<Message>>(client(route.service), { rpc, message }, { ...options, signal });
     return sendStream(exchange, { route, messages, stopping });
   }
-  const reply = await invoke(client(route.service), { rpc, message }, { ...options, timeoutMs: DEADLINE_MS });
+  const ask = (all: CallOptions) => invoke(client(route.service), { rpc, message }, { ...all, timeoutMs: DEADLINE_MS });
+  if (rules.ranged) return sendRanged(exchange, fetcher(route, { options, ask }));
+  const reply = await ask(options);
   exchange.headers["cache-control"] ??= "no-store";
   return send(exchange, answerOf(exchange, route, reply));
 }

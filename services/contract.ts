@@ -5,8 +5,13 @@ import { OrganizationService } from "#gen/waymark/access/v1/organizations_pb.ts"
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
 import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { AttributionService } from "#gen/waymark/analytics/v1/attribution_pb.ts";
+import { CohortService } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
+import { ExportService } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
+import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
+import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
@@ -14,6 +19,7 @@ import { LinkService } from "#gen/waymark/codes/v1/links_pb.ts";
 import { EmergencyService } from "#gen/waymark/emergency/v1/emergency_pb.ts";
 import { AmbassadorService } from "#gen/waymark/impressions/v1/ambassadors_pb.ts";
 import { EarningService } from "#gen/waymark/impressions/v1/earnings_pb.ts";
+import { FunnelService } from "#gen/waymark/impressions/v1/funnel_pb.ts";
 import { ImpressionService } from "#gen/waymark/impressions/v1/impressions_pb.ts";
 import { PosterService } from "#gen/waymark/impressions/v1/posters_pb.ts";
 import { ProgramService } from "#gen/waymark/impressions/v1/programs_pb.ts";
@@ -37,10 +43,19 @@ export const contract: readonly DescService[] = [
   ...[AuthorityService, KeyService, OrganizationService, WorkspaceService],
   ...[CodeService, DirectoryService, LinkService],
   ...[ScanService, IntakeService, LedgerService, RegistryService],
-  ...[AmbassadorService, EarningService, ImpressionService, PosterService, ProgramService, ReferralService],
+  ...[
+    AmbassadorService,
+    EarningService,
+    FunnelService,
+    ImpressionService,
+    PosterService,
+    ProgramService,
+    ReferralService,
+  ],
   TouchpointService,
   ...[TagDirectoryService, NotificationService, TagScanService, TagService, ThreadService],
   EmergencyService,
-  ...[AnalyticsService, AggregateService, VisitorService],
+  ...[AnalyticsService, AggregateService, VisitorService, ExportService, SyncService],
   ...[ForecastService, ScoringService],
+  ...[CohortService, AttributionService, JourneyService],
 ];

@@ -4,7 +4,6 @@ import type { Condition } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { type AnalyticsDeps, ask, type Question } from "./asking.ts";
 import { compileWhere } from "./fields/where.ts";
-import { tagged } from "./forecast/history.ts";
 import { type Scope, scopeOf } from "./scope.ts";
 
 /** By what a question about events is narrowed. */
@@ -28,7 +27,7 @@ export interface NarrowedQuestion extends Question {
 export async function askNarrowed(
   own: AnalyticsDeps,
   handler: HandlerContext,
-  { tag, where, ...narrow }: Narrowed,
+  { where, ...narrow }: Narrowed,
 ): Promise<NarrowedQuestion> {
   const context = contextOf(handler);
   const now = Math.floor(context.now());
@@ -37,7 +36,7 @@ export async function askNarrowed(
   const question = await ask(own, handler, narrow);
   const seen = scopeOf(context, {}, question.settings.scansDays);
   const compiled = compileWhere(where, "events", "w", { scope: seen, now });
-  const { sql, params, asked } = tagged(question.scope, tag);
+  const { sql, params, asked } = question.scope;
   const scope = {
     sql: `${sql} AND (${compiled.sql})`,
     params: { ...seen.params, ...params, ...compiled.params },

@@ -18,6 +18,11 @@ export const fail = failures("analytics.waymark", {
     code: Code.InvalidArgument,
     say: (f) => `${f.field} gives ${f.points} points in all; take fewer series or longer intervals, at most 20,000`,
   },
+  COHORTS_TOO_MANY: {
+    code: Code.InvalidArgument,
+    say: (f) =>
+      `${f.field}: the range has ${f.intervals} intervals; take longer ones or a shorter range, at most ${f.most}`,
+  },
   FIELD_UNKNOWN: { code: Code.InvalidArgument, say: (f) => `${f.field} must be one of: ${f.known}` },
   FIELD_NOT_HERE: {
     code: Code.InvalidArgument,
@@ -60,6 +65,22 @@ export const fail = failures("analytics.waymark", {
   SCORING_CHANGED: {
     code: Code.Aborted,
     say: (f) => `the weights are of version ${f.version} now; read them again`,
+  },
+  WORD_UNKNOWN: { code: Code.InvalidArgument, say: (f) => `${f.field} must be one of: ${f.known}` },
+  EXPORT_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no export ${f.exportId}` },
+  EXPORT_FILE_NOT_FOUND: { code: Code.NotFound, say: (f) => `export ${f.exportId} has no file ${f.number}` },
+  EXPORT_UNFINISHED: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) => `the files of export ${f.exportId} are not there yet; ask again when its state is EXPORT_STATE_DONE`,
+  },
+  EXPORT_ELSEWHERE: {
+    code: Code.Unavailable,
+    say: (f) => `the files of export ${f.exportId} are being made again; try again shortly`,
+  },
+  EXPORTS_BUSY: {
+    code: Code.ResourceExhausted,
+    say: (f) => `${f.most} exports of this workspace are not done yet; wait for one of them`,
   },
   VISITOR_DATA: { code: Code.InvalidArgument, say: (f) => `${f.field} ${f.must}` },
   VISITOR_BUSY: { code: Code.Aborted, say: () => "others are changing this visitor; try again" },

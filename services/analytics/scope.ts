@@ -99,7 +99,7 @@ function isBefore(one: Timestamp, other: Timestamp): boolean {
 const FURTHEST = 8_640_000_000_000_000n;
 
 /** The first whole millisecond that is not before a time. */
-function firstMs({ seconds, nanos }: Timestamp): bigint {
+export function firstMs({ seconds, nanos }: Timestamp): bigint {
   return held(seconds * 1_000n + BigInt(Math.ceil(nanos / 1_000_000)));
 }
 

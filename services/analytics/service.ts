@@ -1,22 +1,33 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
+import { AttributionService } from "#gen/waymark/analytics/v1/attribution_pb.ts";
+import { CohortService } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
+import { ExportService } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
+import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
+import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { publicUrlOf } from "#runtime/config.ts";
 import { defineService, type ServiceDeps } from "#runtime/service.ts";
 import { aggregateHandlers } from "./aggregates/handlers.ts";
+import { attributionHandlers } from "./attribution/handlers.ts";
+import { cohortHandlers } from "./cohorts/handlers.ts";
 import { type Duck, openDuck } from "./engine/duck.ts";
 import { type Gate, openGate } from "./engine/gate.ts";
+import { exportHandlers } from "./exports/handlers.ts";
+import { replicaOf, startExports } from "./exports/runner.ts";
 import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { startFeed } from "./feed/feed.ts";
 import { FINGERPRINT, SCHEMA } from "./feed/schema.ts";
 import { forecastHandlers } from "./forecast/handlers.ts";
 import { analyticsHandlers } from "./handlers.ts";
+import { journeyHandlers } from "./journeys/handlers.ts";
 import { analyticsModels } from "./model.ts";
 import { scoringHandlers } from "./scoring/handlers.ts";
 import { openSettings } from "./settings.ts";
+import { syncHandlers } from "./sync/handlers.ts";
 import { visitorHandlers } from "./visitors/handlers.ts";
 
 /** What DuckDB may hold in memory; it spills what is more. */
@@ -43,18 +54,26 @@ export const analytics = defineService({
     router.service(AnalyticsService, analyticsHandlers(own));
     router.service(AggregateService, aggregateHandlers(own));
     router.service(VisitorService, visitorHandlers(own));
+    router.service(SyncService, syncHandlers(own));
+    const folder = exportsIn(deps);
+    router.service(ExportService, exportHandlers({ ...own, folder, replica: () => replicaOf(folder) }));
     router.service(ForecastService, forecastHandlers(own));
+    router.service(CohortService, cohortHandlers(own));
+    router.service(AttributionService, attributionHandlers(own));
+    router.service(JourneyService, journeyHandlers(own));
     router.service(ScoringService, scoringHandlers(own));
   },
   start: async (deps) => {
     const path = join(deps.config.data, "analytics.duckdb");
-    const exports = join(deps.config.data, "exports");
+    const exports = exportsIn(deps);
     const duck = await openDuck({ path, exports, memoryMb: MEMORY_MB, schema: SCHEMA, fingerprint: FINGERPRINT });
     const gate = engineOf(deps);
     const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
+    const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports });
     return {
-      ...feed,
+      gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.() }),
       stop: async () => {
+        await runner.stop();
         gate.close();
         await feed.stop();
         await duck.close();
@@ -62,6 +81,11 @@ export const analytics = defineService({
     };
   },
 });
+
+/** Where the files of exports lie. */
+function exportsIn({ config }: ServiceDeps): string {
+  return resolve(config.data, "exports");
+}
 
 /** The engine of each host; handlers are bound before it opens. */
 const engines = new WeakMap<ServiceDeps, Gate<Duck>>();

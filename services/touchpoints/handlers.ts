@@ -3,11 +3,12 @@ import type { TouchpointService } from "#gen/waymark/touchpoints/v1/touchpoints_
 import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { audit } from "./audit.ts";
+import { readFlow } from "./flow.ts";
 import { toExperience, toPagination, toTouchpoint } from "./messages.ts";
 import { answer } from "./metrics.ts";
 import { type ExperienceDoc, experienceModel, type TouchpointDoc, touchpointModel } from "./model.ts";
 import { fail } from "./reasons.ts";
-import { readPage, readQuestion } from "./rules.ts";
+import { experienceOf, readPage, readQuestion } from "./rules.ts";
 import { recordScans } from "./scans.ts";
 import { findExperience } from "./store.ts";
 
@@ -18,12 +19,14 @@ export function touchpointHandlers(deps: ServiceDeps): Handlers {
   return { ...metricsHandlers(deps), ...experienceHandlers(deps), ...touchpointListHandlers(deps) };
 }
 
-function metricsHandlers(deps: ServiceDeps): Pick<Handlers, "getTouchpointMetrics" | "recordTouchpointScans"> {
+function metricsHandlers(deps: ServiceDeps): Pick<Handlers, "getTouchpointMetrics" | "getTouchpointFlow" | "recordTouchpointScans"> {
   return {
     async getTouchpointMetrics(request, handler) {
       const { principal } = contextOf(handler);
       return { metrics: await answer(readQuestion(request), deps.store, principal) };
     },
+    getTouchpointFlow: async (request, handler) =>
+      readFlow(experienceOf(request), deps.store, contextOf(handler).principal),
     recordTouchpointScans: (request, handler) => recordScans(request, handler, deps),
   };
 }

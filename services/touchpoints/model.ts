@@ -93,6 +93,7 @@ export const visitModel = defineModel<VisitDoc>({
   indexes: [
     { name: "touchpoint", fields: ["touchpointId", "at"] },
     { name: "user", fields: ["test", "userId", "experienceId", "at"] },
+    { name: "experience", fields: ["experienceId", "userId", "at"] },
   ],
 });
 

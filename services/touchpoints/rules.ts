@@ -48,6 +48,12 @@ export function readPage({ pageSize = PAGE_SIZE, offset }: { pageSize?: number |
   return { pageSize, offset };
 }
 
+/** The experience that a flow request is about; refuses one that names none. */
+export function experienceOf({ experienceId }: { experienceId: string }): string {
+  need(experienceId, "experience_id", "experienceId");
+  return experienceId;
+}
+
 /** A scan as it came in. Times are milliseconds since 1970. */
 export interface Scan {
   id?: string | undefined;

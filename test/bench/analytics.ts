@@ -145,7 +145,7 @@ async function exported(
   const begun = performance.now();
   const asked = await measured.call("POST", "/analytics/v1/exports", {
     key: KEY,
-    body: { format: `EXPORT_FORMAT_${format}`, compression: `COMPRESSION_${compression}`, ...range },
+    body: { format: `EXPORT_FORMAT_${format}`, compression: `EXPORT_COMPRESSION_${compression}`, ...range },
   });
   if (asked.status !== 200) throw new Error(`exports: ${asked.status} ${asked.text}`);
   const { id } = asked.body.export;

@@ -1,5 +1,6 @@
 import type { Waymark } from "../support/waymark.ts";
 import { makeCode, sendScans } from "./campaign.ts";
+import { eventually } from "./eventually.ts";
 import { HOUSE_KEYS, MEDICAL, makeTag } from "./house-keys.ts";
 
 /** The id that stands for a variable of a path, by the segment before it: "qpr-codes" → "code-1". */
@@ -14,8 +15,8 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     return answer.body;
   };
   const code = await makeCode(waymark, key, { id: "code-1", destination: "https://example.com" });
-  await sendScans(waymark, key, [{ id: "scan-1", qpr_code_id: code.id }]);
-  const link = await post("/analytics/v1/links", { destination: "https://example.com", id: "link-1" });
+  await sendScans(waymark, key, [{ id: "scan-1", qpr_code_id: code.id, device_id: "device-1" }]);
+  await post("/analytics/v1/links", { destination: "https://example.com", id: "link-1" });
   await post("/api/v1/programs", { id: "prog-1", name: "P", landing_url: "https://example.com" });
   await post("/api/v1/users", {
     id: "user-1",
@@ -39,10 +40,15 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
   await post("/v3/touchpoints", { id: "tp-1", experienceId: "exp-1", name: "T", value: "t" });
   const made = await post("/waymark/v1/keys", { name: "K", scopes: ["scans:read"] });
   const old = await post("/v1/api-keys", { name: "O" });
+  const { visitorId, modelId } = await analyticsOf(waymark, key);
   return {
     "qpr-codes": code.id,
     scans: "scan-1",
-    links: link.link.id,
+    links: code.id,
+    events: "scan-1",
+    "lead-score": "scan-1",
+    visitors: visitorId,
+    models: modelId,
     programs: "prog-1",
     users: "user-1",
     posters: "poster-1",
@@ -58,6 +64,18 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     "api-keys": old.id,
     organizations: workspace,
   };
+}
+
+/** The visitor of the scan, and a model: one that was refused for want of visitors is an object too. */
+async function analyticsOf({ call }: Waymark, key: string): Promise<{ visitorId: string; modelId: string }> {
+  const event = await eventually(async () => {
+    const { body } = await call("GET", "/analytics/v1/events", { key });
+    if (body.json?.events.length !== 1) throw new Error(`analytics has not one event: ${JSON.stringify(body)}`);
+    return body.json.events[0];
+  });
+  await call("POST", "/analytics/v1/scoring/models", { key, body: {} });
+  const [model] = (await call("GET", "/analytics/v1/scoring/models", { key })).body.models;
+  return { visitorId: event.visitorId, modelId: model.id };
 }
 
 /** Every list that a key can read. */

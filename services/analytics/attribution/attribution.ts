@@ -43,7 +43,7 @@ const TAGS = `(SELECT list_sort(list_distinct(list_filter(l.tags, tag -> tag <> 
 
 const one = (column: string): string => `CASE WHEN ${column} <> '' THEN [${column}] ELSE CAST([] AS VARCHAR[]) END`;
 
-const MEMBERS: Readonly<Record<AttributionBy, string>> = {
+const MEMBERS = {
   [AttributionBy.UNSPECIFIED]: one("link_id"),
   [AttributionBy.LINK]: one("link_id"),
   [AttributionBy.TAG]: `coalesce(${TAGS}, CAST([] AS VARCHAR[]))`,
@@ -52,7 +52,7 @@ const MEMBERS: Readonly<Record<AttributionBy, string>> = {
   [AttributionBy.UTM_CAMPAIGN]: one("utm_campaign"),
   [AttributionBy.REFERRER]: one("referrer"),
   [AttributionBy.COUNTRY]: one("country"),
-};
+} as const satisfies Record<AttributionBy, string>;
 
 /** Reads conversions and shares them out. */
 export async function readAttribution(question: NarrowedQuestion, asked: AttributionQuestion) {
@@ -152,12 +152,16 @@ export function toMillionths(parts: readonly bigint[]): number[] {
 function credited(members: readonly Member[], models: readonly AttributionModel[], conversions: number) {
   const columns = models.flatMap((model) => {
     const known = MODELS.get(model);
-    return known === undefined ? [] : [{ ...known, credits: toMillionths(members.map(({ parts }) => parts[known.share])) }];
+    return known === undefined
+      ? []
+      : [{ ...known, credits: toMillionths(members.map(({ parts }) => parts[known.share])) }];
   });
   return members.map(({ parts: _, ...member }, index) => ({
     ...member,
     credit: Object.fromEntries(columns.map(({ name, credits }) => [name, credits[index] ?? 0])),
-    percentage: Object.fromEntries(columns.map(({ name, credits }) => [name, percent(credits[index] ?? 0, conversions)])),
+    percentage: Object.fromEntries(
+      columns.map(({ name, credits }) => [name, percent(credits[index] ?? 0, conversions)]),
+    ),
   }));
 }
 
@@ -173,6 +177,11 @@ async function named<T extends Pick<Member, "id" | "member">>(
   by: AttributionBy,
 ): Promise<(T & { name: string })[]> {
   const isLink = by === AttributionBy.LINK || by === AttributionBy.UNSPECIFIED;
-  const names = isLink ? await linkNames(question, rows.map(({ id }) => id)) : new Map<string, string>();
+  const names = isLink
+    ? await linkNames(
+        question,
+        rows.map(({ id }) => id),
+      )
+    : new Map<string, string>();
   return rows.map((row) => ({ ...row, name: WORDS[row.member] ?? names.get(row.id) ?? row.id }));
 }

@@ -10,7 +10,7 @@ import type { AnalyticsDeps } from "../asking.ts";
 import { explain } from "../explain.ts";
 import { DAY_MS, zoneOf } from "../forecast/zone.ts";
 import { askNarrowed, type NarrowedQuestion } from "../narrowing.ts";
-import { firstMs, floorOf, lastMs, scopeOf } from "../scope.ts";
+import { firstMs, lastMs, scopeOf } from "../scope.ts";
 import { ALL_MODELS, readAttribution } from "./attribution.ts";
 import { goalOf, goalsSql } from "./goals.ts";
 
@@ -29,14 +29,13 @@ async function answerAttribution(own: AnalyticsDeps, request: AnalyzeAttribution
   const goal = goalOf(conversion);
   scopeOf(contextOf(handler), { startDate, endDate });
   const question = await askNarrowed(own, handler, { linkId, tag, where });
-  const floor = floorOf(contextOf(handler), question.settings.scansDays);
   const start = startDate === undefined ? 0 : Number(firstMs(startDate));
   const asked = {
     goals: goalsSql(goal, question.seen.sql),
     isOnce: request.counting !== ConversionCounting.EVERY,
     by: request.by || AttributionBy.LINK,
     models: models.length === 0 ? ALL_MODELS : models,
-    from: Math.max(start, floor === undefined ? 0 : Math.floor(floor.at)),
+    from: Math.max(start, Math.floor(question.floor?.at ?? 0)),
     until: endDate === undefined ? question.now : Math.min(question.now, Number(lastMs(endDate))),
     lookbackMs: (request.lookbackDays ?? DEFAULT_LOOKBACK_DAYS) * DAY_MS,
     halfLifeMs: Math.round((request.halfLifeDays ?? DEFAULT_HALF_LIFE_DAYS) * DAY_MS),
@@ -46,7 +45,7 @@ async function answerAttribution(own: AnalyticsDeps, request: AnalyzeAttribution
   return {
     ...(await readAttribution(question, asked)),
     timezone: zone,
-    explanation: request.explain ? await telling(own, handler, { request, question, zone }) : undefined,
+    explanation: request.explain ? await telling(own, { request, question, zone }) : undefined,
   };
 }
 
@@ -56,7 +55,7 @@ interface Told {
   zone: string;
 }
 
-function telling(own: AnalyticsDeps, handler: HandlerContext, { request, question, zone }: Told) {
+function telling(own: AnalyticsDeps, { request, question, zone }: Told) {
   const { startDate, endDate } = request;
   return explain(question, {
     log: own.log,
@@ -64,7 +63,6 @@ function telling(own: AnalyticsDeps, handler: HandlerContext, { request, questio
     startDate,
     endDate,
     timezone: zone,
-    floor: floorOf(contextOf(handler), question.settings.scansDays),
     notes: [
       "Events and conversions without a device are nobody's: neither is shared out.",
       "What was considered are all events that may be touches, before the start too.",

@@ -26,7 +26,7 @@ interface Unit {
 /** 1970-01-01 was a Thursday: three days after the Monday of week 0. */
 const THURSDAY = 3;
 
-const UNITS: Readonly<Record<CohortInterval, Unit>> = {
+const UNITS = {
   [CohortInterval.DAY]: { sql: (day) => day, of: (day) => day, firstDay: (index) => index },
   [CohortInterval.WEEK]: {
     sql: (day) => `(${day} + ${THURSDAY}) // 7`,
@@ -35,7 +35,7 @@ const UNITS: Readonly<Record<CohortInterval, Unit>> = {
   },
   [CohortInterval.MONTH]: month(),
   [CohortInterval.UNSPECIFIED]: month(),
-};
+} satisfies Record<CohortInterval, Unit>;
 
 function month(): Unit {
   return {

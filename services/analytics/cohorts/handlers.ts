@@ -7,14 +7,12 @@ import {
   CohortKind,
   type CohortService,
 } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
-import { contextOf } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import { goalOf, goalsSql } from "../attribution/goals.ts";
 import { explain } from "../explain.ts";
 import { linkNames } from "../journeys/names.ts";
 import { fail } from "../reasons.ts";
-import { floorOf } from "../scope.ts";
 import { type CohortAnswer, readCohorts } from "./cohorts.ts";
 import { type Dimension, dimensionOf } from "./dimensions.ts";
 import { readRetention } from "./retention.ts";
@@ -55,9 +53,7 @@ async function answerCohorts(own: AnalyticsDeps, request: AnalyzeCohortsRequest,
     truncated,
     interval,
     timezone: standing.zone,
-    explanation: request.explain
-      ? await telling(own, handler, { request, standing, definition: "cohorts" })
-      : undefined,
+    explanation: request.explain ? await telling(own, { request, standing, definition: "cohorts" }) : undefined,
   };
 }
 
@@ -128,9 +124,7 @@ async function answerRetention(own: AnalyticsDeps, request: AnalyzeRetentionRequ
     ...(await readRetention(standing, periods)),
     interval,
     timezone: standing.zone,
-    explanation: request.explain
-      ? await telling(own, handler, { request, standing, definition: "retention" })
-      : undefined,
+    explanation: request.explain ? await telling(own, { request, standing, definition: "retention" }) : undefined,
   };
 }
 
@@ -140,7 +134,7 @@ interface Told {
   definition: string;
 }
 
-function telling(own: AnalyticsDeps, handler: HandlerContext, { request, standing, definition }: Told) {
+function telling(own: AnalyticsDeps, { request, standing, definition }: Told) {
   const { question, zone, end } = standing;
   return explain(question, {
     log: own.log,
@@ -148,7 +142,6 @@ function telling(own: AnalyticsDeps, handler: HandlerContext, { request, standin
     startDate: request.startDate,
     endDate: timestampFromMs(end),
     timezone: zone,
-    floor: floorOf(contextOf(handler), question.settings.scansDays),
     notes: ["Events without a device are nobody's and in no cohort.", ...notesOf(standing)],
   });
 }

@@ -1,4 +1,3 @@
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { CohortInterval } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
 import { contextOf } from "#runtime/context.ts";
@@ -7,7 +6,7 @@ import type { AnalyticsDeps } from "../asking.ts";
 import { completeness } from "../forecast/history.ts";
 import { zoneOf } from "../forecast/zone.ts";
 import { askNarrowed, type Narrowed, type NarrowedQuestion } from "../narrowing.ts";
-import { lastMs, scopeOf } from "../scope.ts";
+import { firstMs, lastMs, scopeOf } from "../scope.ts";
 import { type Calendar, calendarOf } from "./calendar.ts";
 
 /** A question about visitors over calendar intervals. Times are milliseconds since 1970. */
@@ -42,13 +41,9 @@ export async function standingOf(own: AnalyticsDeps, handler: HandlerContext, as
     firstEvent(question, end),
     completeness(question, own.log, question.now),
   ]);
-  const start = startDate && msOf(startDate);
+  const start = startDate && Number(firstMs(startDate));
   const calendar = calendarOf(zone, interval, { start: Math.min(first, start ?? first), end });
   return { question, zone, interval, calendar, start, end, whole: Math.min(end, until) };
-}
-
-function msOf({ seconds, nanos }: Timestamp): number {
-  return Number(seconds) * 1_000 + Math.ceil(nanos / 1_000_000);
 }
 
 /** The time of the first event of the question, or its end when there is none. */

@@ -18,11 +18,11 @@ const NOTHING: Stickiness = { days: 0, averageDailyVisitors: 0, visitors: 0, per
 /** Reads it over the last complete days of a question, not before its start. */
 export async function readStickiness({ question, zone, start, whole }: Standing): Promise<Stickiness> {
   const { duck, scope, signal } = question;
-  const floor = Math.max(start ?? 0, typeof scope.params.floor === "bigint" ? Number(scope.params.floor) : 0);
+  const from = Math.max(start ?? 0, question.floor?.at ?? 0);
   const calendar = calendarOf(zone, CohortInterval.DAY, { start: whole - (DAYS + 2) * 86_400_000, end: whole });
   const last = calendar.indexOf(whole + 1);
   let first = last - DAYS;
-  while (first < last && calendar.startOf(first) < floor) first += 1;
+  while (first < last && calendar.startOf(first) < from) first += 1;
   if (first >= last) return NOTHING;
   const sql = `SELECT count(DISTINCT visitor_key) AS visitors,
     count(DISTINCT (visitor_key, ${calendar.indexSql("scanned_at")})) AS visits FROM touches

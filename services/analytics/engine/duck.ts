@@ -25,12 +25,23 @@ export interface Writer {
   append: (table: string, columns: Columns) => Promise<void>;
 }
 
+/** Statements of one snapshot. */
+export interface Session {
+  run: (sql: string, params?: Params) => Promise<void>;
+  rows: (sql: string, params?: Params) => Promise<Row[]>;
+}
+
 /** One DuckDB file: one writer, and a few readers that see committed data only. */
 export interface Duck {
   /** Runs a reading statement; values are always bound. Throws BUSY, QUERY_TIMEOUT, QUERY_TOO_LARGE, NOT_READY. */
   rows: (sql: string, params?: Params, signal?: AbortSignal) => Promise<Row[]>;
   /** Writes in one transaction: all or nothing. One at a time. */
   write: (work: (writer: Writer) => Promise<void>) => Promise<void>;
+  /**
+   * Works in one snapshot of the file, on a connection of its own and without an end in time: for what writes files. One at
+   * a time; throws BUSY when another is waiting already.
+   */
+  snapshot: <R>(work: (session: Session) => Promise<R>, signal: AbortSignal) => Promise<R>;
   /** Aborts when the file can be used no longer, until `heal` has opened it again. */
   fault: () => AbortSignal;
   /** Opens the file again after a fault, empty if it is damaged; without a fault it does nothing. */
@@ -48,6 +59,8 @@ const WAITING = 64;
 interface Life extends OpenFile {
   turns: Turns<DuckDBConnection>;
   readers: readonly DuckDBConnection[];
+  exporters: Turns<DuckDBConnection>;
+  exporter: DuckDBConnection;
   fault: AbortController;
   closing: AbortController;
   isDamaged: boolean;
@@ -75,6 +88,12 @@ export async function openDuck(options: DuckOptions): Promise<Duck> {
       const read = (reader: DuckDBConnection) => readRows(reader, { sql, params, timeoutMs, signals });
       return current.turns.take(read, signal).catch((error) => blame(current, error));
     },
+    snapshot: async (work, signal) => {
+      const current = alive();
+      const ends = AbortSignal.any([current.closing.signal, signal]);
+      const inside = (connection: DuckDBConnection) => inSnapshot(connection, work, ends);
+      return current.exporters.take(inside, signal).catch((error) => blame(current, error));
+    },
     write: async (work) => {
       const current = alive();
       await transact(current.writer, work).catch((error) => blame(current, error));
@@ -93,14 +112,16 @@ async function begin(options: FileOptions): Promise<Life> {
   const file = await openFile(options);
   const readers = await Promise.all(Array.from({ length: READERS }, () => file.instance.connect()));
   const turns = openTurns(readers, WAITING);
+  const exporter = await file.instance.connect();
+  const exporters = openTurns([exporter], 1);
   const [fault, closing] = [new AbortController(), new AbortController()];
-  return { ...file, readers, turns, fault, closing, isDamaged: false };
+  return { ...file, readers, turns, exporter, exporters, fault, closing, isDamaged: false };
 }
 
-async function shut({ instance, writer, readers, turns, closing }: Life): Promise<void> {
+async function shut({ instance, writer, readers, turns, exporter, exporters, closing }: Life): Promise<void> {
   closing.abort(fail("NOT_READY"));
-  await turns.close();
-  for (const connection of [...readers, writer]) connection.closeSync();
+  await Promise.all([turns.close(), exporters.close()]);
+  for (const connection of [...readers, exporter, writer]) connection.closeSync();
   instance.closeSync();
 }
 
@@ -111,6 +132,27 @@ function blame(life: Life, error: unknown): never {
   life.fault.abort();
   throw fail("NOT_READY", {}, error);
 }
+
+async function inSnapshot<R>(
+  connection: DuckDBConnection,
+  work: (session: Session) => Promise<R>,
+  signal: AbortSignal,
+): Promise<R> {
+  signal.throwIfAborted();
+  const query = (sql: string, params: Params = {}) => ({ sql, params, timeoutMs: FOR_GOOD, signals: [signal] });
+  await run(connection, "BEGIN TRANSACTION READ ONLY");
+  try {
+    return await work({
+      run: async (sql, params) => void (await readRows(connection, query(sql, params))),
+      rows: (sql, params) => readRows(connection, query(sql, params)),
+    });
+  } finally {
+    await run(connection, "ROLLBACK").catch(() => undefined);
+  }
+}
+
+/** The longest time of a timer, 24 days. */
+const FOR_GOOD = 2 ** 31 - 1;
 
 async function transact(writer: DuckDBConnection, work: (writer: Writer) => Promise<void>): Promise<void> {
   await run(writer, "BEGIN");

@@ -4,14 +4,12 @@ import {
   JourneyBasis,
   type JourneyService,
 } from "#gen/waymark/analytics/v1/journeys_pb.ts";
-import { contextOf } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import { eitherOf } from "../cohorts/standing.ts";
 import { explain } from "../explain.ts";
 import { zoneOf } from "../forecast/zone.ts";
 import { askNarrowed } from "../narrowing.ts";
-import { floorOf } from "../scope.ts";
 import { readJourneys } from "./journeys.ts";
 
 const DEFAULT_IDLE_MINUTES = 30;
@@ -45,7 +43,6 @@ async function answerJourneys(own: AnalyticsDeps, request: AnalyzeJourneysReques
           startDate,
           endDate,
           timezone: zone,
-          floor: floorOf(contextOf(handler), question.settings.scansDays),
           notes: ["Events without a device are nobody's and in no journey."],
         })
       : undefined,

@@ -1,0 +1,159 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { SYSTEM_WORKSPACE } from "#runtime/context.ts";
+import type { Background, ServiceDeps } from "#runtime/service.ts";
+import type { Store } from "#runtime/store.ts";
+import type { Duck } from "../engine/duck.ts";
+import type { Gate } from "../engine/gate.ts";
+import { type ExportDoc, exportModel, type TaskDoc, taskModel } from "./model.ts";
+import { writeFiles } from "./write.ts";
+
+/** How often tasks are looked for, how long one is held without a word of its owner, and how often that word is given. */
+const LOOK_MS = 500;
+const LEASE_MS = 10_000;
+const BEAT_MS = 2_500;
+
+/** Tasks that one look fetches. */
+const SOME = 20;
+
+/** Makes exports, one at a time, and removes them when their time is over. */
+export interface ExportRunner extends Background {
+  /** Where the files of an export lie. */
+  folderOf: (id: string) => string;
+  /** This replica: the one whose disk has the files. */
+  replica: string;
+}
+
+/** What the runner works with. */
+export type RunnerDeps = Pick<ServiceDeps, "store" | "now"> & { engine: Gate<Duck>; folder: string };
+
+/** The tasks of all workspaces. */
+export const tasksOf = (store: Store) => store.collection(taskModel).of(SYSTEM_WORKSPACE);
+
+/** The name of this replica, kept with its files. */
+export function replicaOf(folder: string): string {
+  const path = join(folder, "replica");
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(path)) writeFileSync(path, randomUUID());
+  return readFileSync(path, "utf8");
+}
+
+/** Starts working on what is to be exported. Of several processes one works on an export; when it is gone, another does. */
+export function startExports(deps: RunnerDeps): ExportRunner {
+  const stopping = new AbortController();
+  const state = { running: 0, failures: 0 };
+  const replica = replicaOf(deps.folder);
+  const folderOf = (id: string) => join(deps.folder, id);
+  const working = { ...deps, owner: randomUUID(), replica, folderOf, state, signal: stopping.signal };
+  const running = loop(working);
+  return {
+    folderOf,
+    replica,
+    gauges: () => ({ exports: state.running, exportFailures: state.failures }),
+    stop: async () => {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+interface Working extends RunnerDeps {
+  owner: string;
+  replica: string;
+  folderOf: (id: string) => string;
+  state: { running: number; failures: number };
+  signal: AbortSignal;
+}
+
+async function loop(working: Working): Promise<void> {
+  const { signal, state } = working;
+  while (!signal.aborted) {
+    try {
+      await removeExpired(working);
+      const task = await nextTask(working);
+      if (task !== undefined) {
+        await work(working, task);
+        continue;
+      }
+    } catch {
+      if (!signal.aborted) state.failures += 1;
+    }
+    await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** Takes the oldest task that nobody works on. */
+async function nextTask({ store, now, owner }: Working): Promise<TaskDoc | undefined> {
+  const tasks = tasksOf(store);
+  const open = await tasks.find({ where: { isOpen: true }, sort: [["createdAt", 1]], limit: SOME });
+  for (const { id, leaseUntil, version } of open) {
+    if (leaseUntil > now()) continue;
+    const taken = await tasks.update(id, { set: { owner, leaseUntil: now() + LEASE_MS } }, { version: version ?? 0 });
+    if (taken !== undefined) return taken;
+  }
+  return undefined;
+}
+
+async function work(working: Working, task: TaskDoc): Promise<void> {
+  const { store, now, state, folderOf, engine } = working;
+  const exports = store.collection(exportModel).of(task.workspaceId);
+  const doc = await exports.get(task.id);
+  if (doc === undefined) return void (await tasksOf(store).delete(task.id));
+  const calledOff = new AbortController();
+  const signal = AbortSignal.any([working.signal, calledOff.signal]);
+  state.running = 1;
+  const beating = beat(working, { task, end: calledOff });
+  try {
+    const duck = await engine.pass(signal);
+    await exports.update(doc.id, { set: { state: "running" } });
+    const onProgress = async (progress: { upTo: number; rows: number; totalRows: number }) =>
+      void (await exports.update(doc.id, { set: progress }));
+    const given = { duck, workspace: task.workspaceId, doc, folder: folderOf(doc.id), signal, onProgress };
+    const { upTo, files } = await writeFiles(given);
+    const rows = files.reduce((sum, file) => sum + file.rows, 0);
+    const done: Partial<ExportDoc> = { state: "done", upTo, rows, totalRows: rows, files: { list: files } };
+    await exports.update(doc.id, { set: { ...done, replica: working.replica, finishedAt: now() } });
+    await tasksOf(store).update(task.id, { set: { isOpen: false, leaseUntil: 0 } });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    state.failures += 1;
+    const what =
+      error instanceof Error && "rawMessage" in error ? String(error.rawMessage) : "the files could not be written";
+    await exports.update(doc.id, { set: { state: "failed", error: what, finishedAt: now() } });
+    await tasksOf(store).update(task.id, { set: { isOpen: false, leaseUntil: 0 } });
+  } finally {
+    state.running = 0;
+    calledOff.abort();
+    await beating;
+  }
+}
+
+/** Says now and then that the owner is alive; calls the work off when the task is gone or another's. */
+async function beat(
+  { store, now, owner }: Working,
+  { task, end }: { task: TaskDoc; end: AbortController },
+): Promise<void> {
+  while (!end.signal.aborted) {
+    await delay(BEAT_MS, undefined, { signal: end.signal }).catch(() => undefined);
+    if (end.signal.aborted) return;
+    const change = { set: { leaseUntil: now() + LEASE_MS } };
+    const held = await tasksOf(store)
+      .update(task.id, change, { where: { owner } })
+      .catch(() => task);
+    if (held === undefined) end.abort();
+  }
+}
+
+/** Removes exports whose time is over, with what lies here of them. */
+async function removeExpired({ store, now, folderOf }: Working): Promise<void> {
+  const old = await tasksOf(store).find({ where: { isOpen: false }, sort: [["createdAt", 1]], limit: SOME });
+  for (const { id, workspaceId, expiresAt } of old) {
+    if (expiresAt > now()) continue;
+    await rm(folderOf(id), { recursive: true, force: true });
+    await store.collection(exportModel).of(workspaceId).delete(id);
+    await tasksOf(store).delete(id);
+  }
+}
