@@ -86,7 +86,8 @@ it("an export is downloaded whole, in parts, and not again when it is known", as
 
 it("a compressed one is what it says, and refusals name what is wrong", async () => {
   const made = await finished({ format: "CSV", compression: "GZIP", fields: ["id", "scannedAt"] });
-  const { bytes } = await fetchFile(made.files[0].path);
+  const { status, bytes } = await fetchFile(made.files[0].path);
+  expect([status, bytes.subarray(0, 2).toString("hex")]).toEqual([200, "1f8b"]);
   expect(gunzipSync(bytes).toString().trimEnd().split("\n")).toHaveLength(3_001);
   const call = (body: object) => waymark.call("POST", "/analytics/v1/exports", { key, body });
   const wrong = await call({ format: "XLSX" });

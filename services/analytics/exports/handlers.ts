@@ -18,7 +18,7 @@ import { fail } from "../reasons.ts";
 import { lastMs } from "../scope.ts";
 import { type ExportDoc, exportModel, type State } from "./model.ts";
 import { columnsOf, contentTypeOf } from "./rows.ts";
-import { tasksOf } from "./runner.ts";
+import { LEASE_MS, tasksOf } from "./runner.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -116,7 +116,8 @@ async function create(own: ExportDeps, request: CreateExportRequest, handler: Ha
   };
   await exports.insert(doc);
   const { id, createdAt, expiresAt } = doc;
-  await tasksOf(own.store).insert({ id, workspaceId: workspace, isOpen: true, leaseUntil: 0, createdAt, expiresAt });
+  const task = { id, workspaceId: workspace, isOpen: true, replica: own.replica(), createdAt, expiresAt };
+  await tasksOf(own.store).insert({ ...task, leaseUntil: now + LEASE_MS });
   return doc;
 }
 
@@ -189,7 +190,9 @@ async function makeAgain(own: ExportDeps, doc: ExportDoc, handler: HandlerContex
   const { workspace } = contextOf(handler).principal;
   await exportsOf(own, handler).update(doc.id, { set: { state: "queued", rows: 0 } });
   const { id, createdAt, expiresAt } = doc;
-  await tasksOf(own.store).insert({ id, workspaceId: workspace, isOpen: true, leaseUntil: 0, createdAt, expiresAt });
-  await tasksOf(own.store).update(id, { set: { isOpen: true, leaseUntil: 0 } });
+  const leaseUntil = contextOf(handler).now() + LEASE_MS;
+  const mine = { isOpen: true, replica: own.replica(), leaseUntil };
+  await tasksOf(own.store).insert({ id, workspaceId: workspace, createdAt, expiresAt, ...mine });
+  await tasksOf(own.store).update(id, { set: mine, unset: ["owner"] });
   throw fail("EXPORT_ELSEWHERE", { exportId: id });
 }

@@ -68,6 +68,8 @@ export interface TaskDoc extends Doc {
   workspaceId: string;
   /** It is to be made; else its files wait to be removed. */
   isOpen: boolean;
+  /** The replica that was asked, and answers for the workspace: it comes first. */
+  replica: string;
   /** The process that works on it, and until when nobody else may. */
   owner?: string;
   leaseUntil: number;
@@ -80,6 +82,7 @@ export const taskModel = defineModel<TaskDoc>({
   fields: {
     workspaceId: { kind: "string", required: true },
     isOpen: { kind: "boolean", required: true },
+    replica: { kind: "string", required: true },
     owner: { kind: "string" },
     leaseUntil: { kind: "number", required: true },
     expiresAt: { kind: "number", required: true },

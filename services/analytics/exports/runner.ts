@@ -13,7 +13,7 @@ import { writeFiles } from "./write.ts";
 
 /** How often tasks are looked for, how long one is held without a word of its owner, and how often that word is given. */
 const LOOK_MS = 500;
-const LEASE_MS = 10_000;
+export const LEASE_MS = 10_000;
 const BEAT_MS = 2_500;
 
 /** Tasks that one look fetches. */
@@ -86,11 +86,12 @@ async function loop(working: Working): Promise<void> {
 }
 
 /** Takes the oldest task that nobody works on. */
-async function nextTask({ store, now, owner }: Working): Promise<TaskDoc | undefined> {
+async function nextTask({ store, now, owner, replica }: Working): Promise<TaskDoc | undefined> {
   const tasks = tasksOf(store);
   const open = await tasks.find({ where: { isOpen: true }, sort: [["createdAt", 1]], limit: SOME });
-  for (const { id, leaseUntil, version } of open) {
-    if (leaseUntil > now()) continue;
+  for (const { id, leaseUntil, version, ...task } of open) {
+    const isFresh = task.owner === undefined && task.replica === replica;
+    if (leaseUntil > now() && !isFresh) continue;
     const taken = await tasks.update(id, { set: { owner, leaseUntil: now() + LEASE_MS } }, { version: version ?? 0 });
     if (taken !== undefined) return taken;
   }
