@@ -2,6 +2,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
 import { OrganizationService } from "#gen/waymark/access/v1/organizations_pb.ts";
+import { WorkspaceTokenService } from "#gen/waymark/access/v1/tokens_pb.ts";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
 import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
@@ -40,7 +41,7 @@ import { TouchpointService } from "#gen/waymark/touchpoints/v1/touchpoints_pb.ts
  * holds it equal to what the registry binds.
  */
 export const contract: readonly DescService[] = [
-  ...[AuthorityService, KeyService, OrganizationService, WorkspaceService],
+  ...[AuthorityService, KeyService, OrganizationService, WorkspaceService, WorkspaceTokenService],
   ...[CodeService, DirectoryService, LinkService],
   ...[ScanService, IntakeService, LedgerService, RegistryService],
   ...[

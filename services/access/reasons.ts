@@ -3,6 +3,10 @@ import { failures } from "#runtime/failure.ts";
 
 /** Refusals of the access service. */
 export const fail = failures("access.waymark", {
+  TOKEN_CLASS_UNKNOWN: {
+    code: Code.InvalidArgument,
+    say: (f) => `${f.field} must be production, development or analytics`,
+  },
   KEY_NOT_FOUND: { code: Code.NotFound, say: (f) => `key ${f.keyId} does not exist` },
   KEY_ENDED: { code: Code.FailedPrecondition, say: (f) => `key ${f.keyId} is revoked or has expired; make a new one` },
   KEY_CHANGED: { code: Code.Aborted, say: (f) => `key ${f.keyId} was changed at the same time; try again` },

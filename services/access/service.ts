@@ -1,6 +1,7 @@
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
 import { OrganizationService } from "#gen/waymark/access/v1/organizations_pb.ts";
+import { WorkspaceTokenService } from "#gen/waymark/access/v1/tokens_pb.ts";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
 import { type Background, defineService, type ServiceDeps } from "#runtime/service.ts";
 import { authorityHandlers } from "./authority.ts";
@@ -9,6 +10,7 @@ import { accessModels, type KeyDoc } from "./model.ts";
 import { organizationHandlers } from "./organizations.ts";
 import { DEFAULT_WORKSPACE, hashesOf, hashOf, newWorkspace } from "./rules.ts";
 import { type AccessStore, accessStore } from "./store.ts";
+import { tokenHandlers } from "./tokens.ts";
 import { workspaceHandlers } from "./workspaces.ts";
 
 /** Who may call, and what each workspace wants. */
@@ -24,7 +26,8 @@ export const access = defineService({
       .service(AuthorityService, authorityHandlers(deps, store))
       .service(KeyService, keyHandlers(store))
       .service(WorkspaceService, workspaceHandlers(deps, store))
-      .service(OrganizationService, organizationHandlers(deps, store));
+      .service(OrganizationService, organizationHandlers(deps, store))
+      .service(WorkspaceTokenService, tokenHandlers(store));
   },
   start: async (deps): Promise<Background> => {
     await ensureDefault(deps);

@@ -1,0 +1,129 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  ApiScopeAccess,
+  type CreateWorkspaceTokenRequest,
+  WorkspaceTokenKeyType,
+  type WorkspaceTokenService,
+} from "#gen/waymark/access/v1/tokens_pb.ts";
+import { contextOf, type Principal } from "#runtime/context.ts";
+import { makeKey, revokeKey } from "./keys.ts";
+import type { KeyDoc } from "./model.ts";
+import { fail } from "./reasons.ts";
+import { CLASS_SCOPES, SCOPES } from "./scopes.ts";
+import type { AccessStore } from "./store.ts";
+
+/** The most tokens of a list: it has no pages. */
+const MOST = 1_000;
+
+/** Resources that the Analytics API calls otherwise. */
+const VENDOR_NAMES: Readonly<Record<string, string>> = { codes: "links", keys: "tokens" };
+const OWN_NAMES = new Map(Object.entries(VENDOR_NAMES).map(([own, vendor]) => [vendor, own]));
+
+/** Classes of keys that are tokens. */
+const CLASSES = ["production", "development", "analytics", "publishable"];
+
+const GRANTABLE = Object.keys(SCOPES).filter((scope) => scope !== "admin");
+
+/** "codes:read" → "API_SCOPE_LINKS_READ". */
+export function vendorScope(scope: string): string {
+  const [resource = "", access = ""] = scope.split(":");
+  return `API_SCOPE_${(VENDOR_NAMES[resource] ?? resource).toUpperCase()}_${access.toUpperCase()}`;
+}
+
+const BY_VENDOR_NAME = new Map(GRANTABLE.map((scope) => [vendorScope(scope), scope]));
+
+/** Our scopes of the names that a client gives; writing allows reading too. Refuses names that there are not. */
+function scopesOf(names: readonly string[]): string[] {
+  const scopes = new Set<string>();
+  names.forEach((name, index) => {
+    const [resource = "", access = ""] = name.split(":");
+    const plain = `${OWN_NAMES.get(resource) ?? resource}:${access}`;
+    const scope = BY_VENDOR_NAME.get(name) ?? (GRANTABLE.includes(plain) ? plain : undefined);
+    if (scope === undefined) throw fail("SCOPE_UNKNOWN", { field: `scopes[${index}]`, scope: name });
+    scopes.add(scope);
+    const reading = scope.replace(/:write$/, ":read");
+    if (GRANTABLE.includes(reading)) scopes.add(reading);
+  });
+  return [...scopes];
+}
+
+/** All that keys of a class can do and their maker has. */
+function everything(ofClass: string, { scopes }: Principal): string[] {
+  const can = CLASS_SCOPES[ofClass] ?? GRANTABLE;
+  return can.filter((scope) => scope !== "admin" && (scopes.includes("admin") || scopes.includes(scope)));
+}
+
+/** Handlers of WorkspaceTokenService. */
+export function tokenHandlers(store: AccessStore): ServiceImpl<typeof WorkspaceTokenService> {
+  const find = async (id: string, workspace: string): Promise<KeyDoc> => {
+    const key = await store.keys.of(workspace).get(id);
+    if (key === undefined || key.revokedAt !== undefined || !CLASSES.includes(key.class))
+      throw fail("KEY_NOT_FOUND", { keyId: id });
+    return key;
+  };
+  return {
+    createWorkspaceToken: async (request, handler) => {
+      const context = contextOf(handler);
+      const ofClass = classOf(request, context.principal);
+      const scopes = request.scopes.length === 0 ? everything(ofClass, context.principal) : scopesOf(request.scopes);
+      const wanted = { name: request.name || "Token", class: ofClass, scopes, origins: request.origins };
+      const { key, secret } = await makeKey(store, context, wanted);
+      return { accessToken: secret, token: toToken(key, context.principal.workspace) };
+    },
+    listWorkspaceTokens: async (_request, handler) => {
+      const { workspace } = contextOf(handler).principal;
+      const keys = await store.keys.of(workspace).find({ sort: [["createdAt", -1]], limit: MOST });
+      const tokens = keys.filter((key) => key.revokedAt === undefined && CLASSES.includes(key.class));
+      return { tokens: tokens.map((key) => toToken(key, workspace)) };
+    },
+    getWorkspaceToken: async ({ id }, handler) => {
+      const { workspace } = contextOf(handler).principal;
+      return { token: toToken(await find(id, workspace), workspace) };
+    },
+    deleteWorkspaceToken: async ({ id }, handler) => {
+      const context = contextOf(handler);
+      await find(id, context.principal.workspace);
+      await revokeKey(store, context, id);
+      return {};
+    },
+    listApiScopes: () => ({ scopes: API_SCOPES }),
+  };
+}
+
+const API_SCOPES = GRANTABLE.map((scope) => {
+  const [own = "", access = ""] = scope.split(":");
+  const resource = VENDOR_NAMES[own] ?? own;
+  return {
+    scope: vendorScope(scope),
+    name: `${resource}:${access}`,
+    resource,
+    access: access === "write" ? ApiScopeAccess.WRITE : ApiScopeAccess.READ,
+    description: SCOPES[scope] ?? "",
+  };
+}).sort((a, b) => (a.scope < b.scope ? -1 : 1));
+
+function classOf({ keyType, keyClass }: CreateWorkspaceTokenRequest, { test }: Principal): string {
+  if (keyType === WorkspaceTokenKeyType.PUBLISHABLE) return "publishable";
+  if (keyClass === "") return test ? "development" : "production";
+  if (["production", "development", "analytics"].includes(keyClass)) return keyClass;
+  throw fail("TOKEN_CLASS_UNKNOWN", { field: "key_class" });
+}
+
+function toToken(key: KeyDoc, workspaceId: string) {
+  const isPublishable = key.class === "publishable";
+  const can = CLASS_SCOPES[key.class] ?? GRANTABLE;
+  return {
+    id: key.id,
+    name: key.name,
+    keyType: isPublishable ? WorkspaceTokenKeyType.PUBLISHABLE : WorkspaceTokenKeyType.SECRET,
+    workspaceId,
+    createdBy: key.createdBy ?? "",
+    createdAt: timestampFromMs(key.createdAt),
+    updatedAt: timestampFromMs(key.createdAt),
+    lastUsedAt: key.lastUsedAt === undefined ? undefined : timestampFromMs(key.lastUsedAt),
+    scopes: key.scopes.filter((scope) => scope !== "admin").map(vendorScope),
+    fullAccess: can.every((scope) => key.scopes.includes(scope)),
+    keyClass: key.class,
+  };
+}
