@@ -100,7 +100,7 @@ async function answerRoute(
 
 function answerOf(exchange: Exchange, route: Route, reply: Message): Answer {
   if (isRaw({ desc: route.rpc.output, responseBody: route.responseBody })) return rawAnswer(exchange, route, reply);
-  const { status, body } = route.write(reply);
+  const { status, body } = route.writeFor(exchange.request.raw.headers["user-agent"] ?? "")(reply);
   if (status === 204) return { status };
   return { status, headers: { "content-type": "application/json" }, body };
 }

@@ -46,6 +46,8 @@ export interface Route {
   read: (input: RouteInput) => Message;
   /** Writes a reply, or one message of a stream. */
   write: (message: Message) => RouteReply;
+  /** The same for a client, by its user agent: some can read only one way of writing 64-bit integers. */
+  writeFor: (userAgent: string) => (message: Message) => RouteReply;
   /** Name for the caller of a request field given by its path in proto names: "scans[3].scanned_at". */
   nameOf: (protoPath: string) => string;
 }

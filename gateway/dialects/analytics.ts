@@ -8,6 +8,8 @@ export const analytics: Dialect = {
   queryNames: "json",
   milliseconds: true,
   int64AsString: true,
+  // The vendor's generated Python client takes integers alone, from 1.180 on; all its others take both, or texts alone.
+  wantsNumbers: (userAgent) => /^OpenAPI-Generator\/[\d.]+\/python$/.test(userAgent),
   enumStyle: "full",
   emptyStatus: 200,
   wrap: (body) => body,

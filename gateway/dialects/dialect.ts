@@ -35,6 +35,10 @@ export interface Dialect {
   milliseconds: boolean;
   /** 64-bit integers are JSON strings. Read as number or string everywhere. */
   int64AsString: boolean;
+  /** Whether a client, by its user agent, reads 64-bit integers as JSON numbers only, and gets them so. Absent: none does. */
+  wantsNumbers?: (userAgent: string) => boolean;
+  /** All 64-bit integers are numbers, whatever a field says of itself. */
+  isAllNumbers?: boolean;
   /** Enum values: "mobile", "LOST", "DEVICE_TYPE_MOBILE". Read in any of the three. */
   enumStyle: "lower" | "upper" | "full";
   /** Status of a success whose reply message has no fields. With 200 the body is `{}`. */

@@ -20,11 +20,18 @@ export interface Codec {
   dialect: Dialect;
   planOf: Plans;
   writers: Writers;
+  /** Those for clients that want numbers; made when the first one comes. */
+  numberWriters: () => Writers;
 }
 
 /** Makes what all routes of a dialect share. */
 export function createCodec(dialect: Dialect): Codec {
-  return { dialect, planOf: createPlans(dialect), writers: createWriters(dialect) };
+  let numbers: Writers | undefined;
+  const numberWriters = (): Writers => {
+    numbers ??= createWriters({ ...dialect, int64AsString: false, isAllNumbers: true });
+    return numbers;
+  };
+  return { dialect, planOf: createPlans(dialect), writers: createWriters(dialect), numberWriters };
 }
 
 /** Compiles the routes of one service. What is wrong with its contract is added to `problems`. */
@@ -81,6 +88,9 @@ function compileRoute(rpc: DescMethod, binding: HttpRule, codec: Codec): Route {
   const finding: Finding = { plan: planOf(rpc.input), planOf, dialect };
   const parameters = template.variables.map((variable) => pathParameter(variable.fieldPath, finding));
   const common = { body, template, parameters, finding };
+  const replying = { desc: rpc.output, dialect, responseBody, status, message };
+  const write = compileReply({ ...replying, writers });
+  let writeNumbers: Route["write"] | undefined;
   return {
     method,
     path,
@@ -93,7 +103,12 @@ function compileRoute(rpc: DescMethod, binding: HttpRule, codec: Codec): Route {
     responseBody,
     label: labelOf(rpc),
     read: compileRead({ ...common, ndjsonField: rules.ndjsonField }),
-    write: compileReply({ desc: rpc.output, dialect, writers, responseBody, status, message }),
+    write,
+    writeFor: (userAgent) => {
+      if (dialect.wantsNumbers?.(userAgent) !== true) return write;
+      writeNumbers ??= compileReply({ ...replying, writers: codec.numberWriters() });
+      return writeNumbers;
+    },
     nameOf: createFieldNaming(rpc.input, { dialect, body, pathFields: parameters.map(({ protoPath }) => protoPath) }),
   };
 }

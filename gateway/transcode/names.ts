@@ -34,7 +34,7 @@ export function isFlat(field: DescField): boolean {
 
 /** How a 64-bit integer of this field is written. */
 export function int64AsString(field: DescField, dialect: Dialect): boolean {
-  return dialect.int64AsString !== fieldRules(field).flipInt64;
+  return dialect.isAllNumbers !== true && dialect.int64AsString !== fieldRules(field).flipInt64;
 }
 
 /** The words of an enum in a dialect. */

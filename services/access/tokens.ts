@@ -16,8 +16,14 @@ import type { AccessStore } from "./store.ts";
 /** The most tokens of a list: it has no pages. */
 const MOST = 1_000;
 
-/** Resources that the Analytics API calls otherwise. */
-const VENDOR_NAMES: Readonly<Record<string, string>> = { codes: "links", keys: "tokens" };
+/** Resources as the vendor's clients call them; they take no other scopes than those of these. */
+const VENDOR_NAMES: Readonly<Record<string, string>> = {
+  codes: "links",
+  visitors: "visitors",
+  analytics: "analytics",
+  webhooks: "webhooks",
+  keys: "tokens",
+};
 const OWN_NAMES = new Map(Object.entries(VENDOR_NAMES).map(([own, vendor]) => [vendor, own]));
 
 /** Classes of keys that are tokens. */
@@ -25,10 +31,11 @@ const CLASSES = ["production", "development", "analytics", "publishable"];
 
 const GRANTABLE = Object.keys(SCOPES).filter((scope) => scope !== "admin");
 
-/** "codes:read" → "API_SCOPE_LINKS_READ". */
-export function vendorScope(scope: string): string {
+/** "codes:read" → "API_SCOPE_LINKS_READ"; undefined for a scope that the vendor does not have. */
+function vendorScope(scope: string): string | undefined {
   const [resource = "", access = ""] = scope.split(":");
-  return `API_SCOPE_${(VENDOR_NAMES[resource] ?? resource).toUpperCase()}_${access.toUpperCase()}`;
+  const name = VENDOR_NAMES[resource];
+  return name && `API_SCOPE_${name.toUpperCase()}_${access.toUpperCase()}`;
 }
 
 const BY_VENDOR_NAME = new Map(GRANTABLE.map((scope) => [vendorScope(scope), scope]));
@@ -91,16 +98,19 @@ export function tokenHandlers(store: AccessStore): ServiceImpl<typeof WorkspaceT
   };
 }
 
-const API_SCOPES = GRANTABLE.map((scope) => {
+const API_SCOPES = GRANTABLE.flatMap((scope) => {
   const [own = "", access = ""] = scope.split(":");
-  const resource = VENDOR_NAMES[own] ?? own;
-  return {
-    scope: vendorScope(scope),
+  const resource = VENDOR_NAMES[own];
+  const word = vendorScope(scope);
+  if (resource === undefined || word === undefined) return [];
+  const info = {
+    scope: word,
     name: `${resource}:${access}`,
     resource,
     access: access === "write" ? ApiScopeAccess.WRITE : ApiScopeAccess.READ,
     description: SCOPES[scope] ?? "",
   };
+  return [info];
 }).sort((a, b) => (a.scope < b.scope ? -1 : 1));
 
 function classOf({ keyType, keyClass }: CreateWorkspaceTokenRequest, { test }: Principal): string {
@@ -122,7 +132,8 @@ function toToken(key: KeyDoc, workspaceId: string) {
     createdAt: timestampFromMs(key.createdAt),
     updatedAt: timestampFromMs(key.createdAt),
     lastUsedAt: key.lastUsedAt === undefined ? undefined : timestampFromMs(key.lastUsedAt),
-    scopes: key.scopes.filter((scope) => scope !== "admin").map(vendorScope),
+    scopes: key.scopes.flatMap((scope) => vendorScope(scope) ?? []),
+    allScopes: key.scopes,
     fullAccess: can.every((scope) => key.scopes.includes(scope)),
     keyClass: key.class,
   };
