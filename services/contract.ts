@@ -11,7 +11,9 @@ import { CohortService } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
 import { ExportService } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
 import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
+import { QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
 import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
+import { SegmentService } from "#gen/waymark/analytics/v1/segments_pb.ts";
 import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
@@ -56,7 +58,7 @@ export const contract: readonly DescService[] = [
   TouchpointService,
   ...[TagDirectoryService, NotificationService, TagScanService, TagService, ThreadService],
   EmergencyService,
-  ...[AnalyticsService, AggregateService, VisitorService, ExportService, SyncService],
+  ...[AnalyticsService, AggregateService, VisitorService, ExportService, SyncService, QueryService, SegmentService],
   ...[ForecastService, ScoringService],
   ...[CohortService, AttributionService, JourneyService],
 ];

@@ -2,10 +2,13 @@ import type { Doc, Model } from "#runtime/model.ts";
 import { exportModel, taskModel } from "./exports/model.ts";
 import { forecastModel } from "./forecast/model.ts";
 import { trainingModel, weightsModel } from "./scoring/model.ts";
+import { segmentModel, segmentNameModel } from "./segments/model.ts";
 import { claimModel, visitorModel } from "./visitors/model.ts";
 
 /** Everything that the service stores beside its table of events; each model stands where it is used. */
 export const analyticsModels: readonly Model<Doc>[] = [
+  segmentModel,
+  segmentNameModel,
   exportModel,
   taskModel,
   forecastModel,

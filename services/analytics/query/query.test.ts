@@ -1,0 +1,309 @@
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Operator } from "#gen/waymark/analytics/v1/filter_pb.ts";
+import { QueryInterval, type QueryRequestSchema, QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
+import { fieldsOf } from "../fields/fields.ts";
+import * as plain from "../test-answers.ts";
+import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
+import { entriesOf, history, type Step, touchOf } from "../test-history.ts";
+
+let ground: AnalyticsGround;
+beforeAll(async () => {
+  ground = await openAnalyticsGround();
+});
+afterAll(() => ground.close());
+
+type Asked = MessageInitShape<typeof QueryRequestSchema>;
+const ask = (request: Asked, by = ground.by()) => ground.client(QueryService).query(request, by);
+const text = (value: string) => ({ kind: { case: "stringValue" as const, value } });
+
+let run = 0;
+
+async function write(steps: readonly Step[]): Promise<plain.Event[]> {
+  const written: { touches: Step["touches"]; recordedAt: number }[] = [];
+  for (const step of steps)
+    for (const touches of entriesOf(step)) {
+      const recordedAt = NOW + written.length;
+      await ground.append(touches, recordedAt);
+      written.push({ touches, recordedAt });
+    }
+  await ground.settle();
+  return plain.counted(written);
+}
+
+const KEYS: Record<string, (event: plain.Event) => string | null> = {
+  country: ({ touch }) => touch.place?.country || null,
+  city: ({ touch }) => touch.place?.city || null,
+  linkId: ({ touch }) => touch.codeId,
+  browserName: ({ touch }) => touch.device?.browser || null,
+  rule: ({ touch }) => touch.rule || null,
+};
+
+const timeOf = ({ touch }: plain.Event) => (touch.scannedAt === undefined ? 0 : timestampMs(touch.scannedAt));
+
+it("groups and adds up as plain code does, over random histories and questions", async () => {
+  const questions = fc.record({
+    groupBy: fc.subarray(Object.keys(KEYS), { maxLength: 2 }),
+    link: fc.constantFrom(undefined, "link_1", "link_2"),
+    steps: fc.nat().chain(() => {
+      run += 1;
+      return history([`query${run}`]);
+    }),
+  });
+  const property = fc.asyncProperty(questions, async ({ groupBy, link, steps }) => {
+    const workspace = steps[0]?.touches[0]?.workspaceId ?? "";
+    const all = plain.seen(await write(steps), { workspace, test: false });
+    const events = link === undefined ? all : all.filter(({ touch }) => touch.codeId === link);
+    const select = [
+      { fn: "count" },
+      { fn: "countUnique", field: "visitorId", as: "people" },
+      { fn: "max", field: "asn", as: "most" },
+      { fn: "min", field: "scannedAt", as: "first" },
+    ];
+    const where = link === undefined ? [] : [{ field: "linkId", value: text(link) }];
+    const { rows, totals, totalCount } = await ask({ groupBy, select, where, limit: 1000 }, ground.by({ workspace }));
+    const numbers = (some: readonly plain.Event[]) => ({
+      count: some.length,
+      people: new Set(some.flatMap(({ touch }) => touch.deviceId || [])).size,
+      most: some.reduce<number | null>((most, { touch }) => Math.max(most ?? 0, touch.place?.asn ?? 0) || most, null),
+      first: some.length === 0 ? null : new Date(Math.min(...some.map(timeOf))).toISOString(),
+    });
+    const groups = Map.groupBy(events, (event) => JSON.stringify(groupBy.map((name) => KEYS[name]?.(event) ?? null)));
+    if (groupBy.length === 0) groups.set("[]", [...events]);
+    const wanted = [...groups].map(([key, some]) => {
+      const members = JSON.parse(key) as (string | null)[];
+      return JSON.stringify({
+        ...Object.fromEntries(groupBy.map((name, n) => [name, members[n] ?? null])),
+        ...numbers(some),
+      });
+    });
+    expect(rows.map((row) => JSON.stringify(row)).sort()).toEqual(wanted.sort());
+    expect(totals).toEqual(numbers(events));
+    expect(totalCount).toBe(BigInt(events.length));
+  });
+  await fc.assert(property, { numRuns: 8, endOnFailure: true, interruptAfterTimeLimit: 20_000 });
+});
+
+describe("a small workspace", () => {
+  const workspace = "small";
+  const by = () => ground.by({ workspace });
+  beforeAll(async () => {
+    const touch = (n: number, given: object) =>
+      touchOf({ id: `s${n}`, workspaceId: workspace, at: NOW - n * 3_600_000, ...given });
+    await ground.append([
+      touch(1, { deviceId: "d1", place: { country: "DE" } }),
+      touch(2, { deviceId: "d1", codeId: "link_2", place: { country: "DE" }, conversationMessages: 4 }),
+      touch(30, { deviceId: "d2", place: { country: "FR" }, conversationMessages: 2 }),
+      touch(60, { deviceId: "" }),
+    ]);
+    await ground.settle();
+  });
+
+  it("by time, in a zone", async () => {
+    const request = { interval: QueryInterval.DAY, timezone: "Europe/Berlin", select: [{ fn: "count" }] };
+    const { rows } = await ask(request, by());
+    expect(rows).toEqual([
+      { interval: "2026-11-17T23:00:00.000Z", count: 1 },
+      { interval: "2026-11-18T23:00:00.000Z", count: 1 },
+      { interval: "2026-11-19T23:00:00.000Z", count: 2 },
+    ]);
+  });
+
+  it("single rows with chosen fields, page by page", async () => {
+    const fields = ["id", "country", "conversationMessages", "visitCount"];
+    const rows: JsonObject[] = [];
+    for (let pageToken = ""; ; ) {
+      const page = await ask({ fields, limit: 3, pageToken }, by());
+      rows.push(...page.rows);
+      pageToken = page.nextPageToken;
+      if (pageToken === "") break;
+    }
+    expect(rows).toEqual([
+      { id: "s1", country: "DE", conversationMessages: 0, visitCount: 2 },
+      { id: "s2", country: "DE", conversationMessages: 4, visitCount: 2 },
+      { id: "s30", country: "FR", conversationMessages: 2, visitCount: 1 },
+      { id: "s60", country: null, conversationMessages: 0, visitCount: null },
+    ]);
+  });
+
+  it("visitors by what they did", async () => {
+    const where = [
+      { field: "visitCount", op: Operator.AT_LEAST, value: { kind: { case: "numberValue" as const, value: 2 } } },
+    ];
+    const { rows } = await ask({ from: "visitors", fields: ["id", "linkCount", "country"], where }, by());
+    expect(rows).toEqual([{ id: "vis_d1", linkCount: 2, country: "DE" }]);
+    const medians = await ask(
+      {
+        select: [
+          { fn: "median", field: "conversationMessages" },
+          { fn: "p95", field: "conversationMessages" },
+          { fn: "avg", field: "conversationMessages" },
+        ],
+      },
+      by(),
+    );
+    expect(medians.rows).toEqual([
+      {
+        median_conversationMessages: 1,
+        p95_conversationMessages: expect.closeTo(3.7, 9),
+        avg_conversationMessages: 1.5,
+      },
+    ]);
+  });
+
+  it("refuses what there is not, and names it", async () => {
+    const refused = (request: Asked, who = by()) =>
+      ask(request, who).then(
+        () => "answered",
+        (error: ConnectError) => [error.code, fieldOf(error)],
+      );
+    const invalid = (field: string) => [Code.InvalidArgument, field];
+    expect(await refused({ groupBy: ["country", "colour"] })).toEqual(invalid("group_by[1]"));
+    expect(await refused({ select: [{ fn: "sum", field: "country" }] })).toEqual(invalid("select[0].field"));
+    expect(await refused({ select: [{ fn: "drop" }] })).toEqual(invalid("select[0].fn"));
+    expect(await refused({ orderBy: [{ field: "country" }] })).toEqual(invalid("order_by[0].field"));
+    expect(await refused({ fields: ["id"], groupBy: ["country"] })).toEqual(invalid("fields"));
+    expect(await refused({ from: "tables" })).toEqual(invalid("from"));
+    expect(await refused({ limit: 20_000 })).toEqual(invalid("limit"));
+    expect(await refused({ fields: ["id"], pageToken: "x" })).toEqual(invalid("page_token"));
+    const reader = ground.by({ workspace, keyClass: "analytics", scopes: ["analytics:read"] });
+    expect(await refused({ from: "visitors" }, reader)).toEqual([Code.PermissionDenied, undefined]);
+    expect(await refused({ groupBy: ["email"] }, reader)).toEqual([Code.PermissionDenied, undefined]);
+    expect(await refused({ groupBy: ["country"] }, reader)).toBe("answered");
+  });
+});
+
+describe("hostile queries", () => {
+  const SECRET = "of-the-neighbour";
+  beforeAll(async () => {
+    const secret = { place: { country: "XX", city: SECRET }, destination: SECRET, rule: SECRET, deviceId: SECRET };
+    await ground.append([touchOf({ id: SECRET, workspaceId: "neighbour", codeId: SECRET, ...secret })]);
+    await ground.append([
+      touchOf({ id: `test-${SECRET}`, workspaceId: "prey", test: true, codeId: SECRET, ...secret }),
+    ]);
+    await ground.append([touchOf({ id: "own", workspaceId: "prey", deviceId: "d", place: { country: "DE" } })]);
+    await ground.settle();
+  });
+
+  const word = fc.oneof(
+    fc.constantFrom(...fieldsOf("events").map(({ name }) => name), ...fieldsOf("visitors").map(({ name }) => name)),
+    fc.constantFrom(
+      ...[
+        "workspace",
+        "1 OR 1=1",
+        "'; DROP TABLE events; --",
+        "country) FROM events --",
+        "$workspace",
+        "$wNow",
+        "\u0000",
+        "__proto__",
+      ],
+      ...[
+        "constructor",
+        "attributes.",
+        "attributes.'||workspace||'",
+        'attributes."x"',
+        "attributes.$scope",
+        "row_id",
+        "tag.tags",
+        "*",
+        SECRET,
+      ],
+      ...[
+        "(SELECT any_value(id) FROM events)",
+        "read_csv('/etc/passwd')",
+        "/*",
+        "human = false OR",
+        "test",
+        "neighbour",
+        "é".repeat(150),
+      ],
+    ),
+    fc.string({ maxLength: 40 }),
+  );
+  const value: fc.Arbitrary<JsonObject[string]> = fc.oneof(
+    word,
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.boolean(),
+    fc.constant(null),
+    fc.array(fc.oneof(word, fc.integer()), { maxLength: 3 }),
+    fc.dictionary(fc.string({ maxLength: 5 }), word, { maxKeys: 2 }),
+  );
+  const asValue = (json: unknown): object => {
+    if (typeof json === "string") return { kind: { case: "stringValue", value: json } };
+    if (typeof json === "number") return { kind: { case: "numberValue", value: json } };
+    if (typeof json === "boolean") return { kind: { case: "boolValue", value: json } };
+    if (Array.isArray(json)) return { kind: { case: "listValue", value: { values: json.map(asValue) } } };
+    return json === null ? { kind: { case: "nullValue", value: 0 } } : { kind: { case: "structValue", value: json } };
+  };
+  const condition = fc.record({
+    field: word,
+    op: fc.integer({ min: 0, max: 12 }),
+    value: value.map(asValue),
+    values: fc.array(value.map(asValue), { maxLength: 3 }),
+  });
+  // Names that there are, mostly: so many questions get as far as the engine, with hostile values.
+  const real = fc.constantFrom(
+    ...fieldsOf("events").map(({ name }) => name),
+    "attributes.plan",
+    `attributes.${"'".repeat(3)}`,
+  );
+  const name = fc.oneof({ weight: 30, arbitrary: real }, { weight: 1, arbitrary: word });
+  const few = <T>(one: fc.Arbitrary<T>) => fc.array(one, { maxLength: 2 });
+  const compared = fc.record({
+    field: name,
+    op: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 2, 9, 10, 11, 12) }, { weight: 1, arbitrary: fc.nat(14) }),
+    value: fc.oneof({ weight: 5, arbitrary: word.map(asValue) }, { weight: 1, arbitrary: value.map(asValue) }),
+  });
+  const grouped = {
+    groupBy: few(name),
+    select: few(
+      fc.record({ fn: fc.constantFrom("count", "countUnique", "p95"), field: fc.oneof(name, fc.constant("")) }),
+    ),
+    interval: fc.constantFrom(0, 0, 2, 4),
+  };
+  const common = {
+    from: fc.oneof({ weight: 9, arbitrary: fc.constantFrom("", "events") }, { weight: 1, arbitrary: word }),
+    where: few(fc.oneof({ weight: 6, arbitrary: compared }, { weight: 1, arbitrary: condition })),
+    timezone: fc.oneof({ weight: 9, arbitrary: fc.constantFrom("", "Europe/Berlin") }, { weight: 1, arbitrary: word }),
+    limit: fc.integer({ min: 1, max: 10_000 }),
+    startDate: fc.integer({ min: NOW - 90 * 86_400_000, max: NOW }).map(timestampFromMs),
+    orderBy: fc.oneof(
+      { weight: 9, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: few(fc.record({ field: word, desc: fc.boolean() })) },
+    ),
+  };
+  const hostile = fc.oneof(
+    fc.record({ ...common, ...grouped }, { requiredKeys: [] }),
+    fc.record({ ...common, fields: few(name) }, { requiredKeys: [] }),
+    fc.record({ fields: few(word), pageToken: word, groupBy: few(word) }, { requiredKeys: [] }),
+  );
+
+  it("reach nothing of other workspaces and worlds, and break nothing", async () => {
+    let answered = 0;
+    const property = fc.asyncProperty(hostile, async (request) => {
+      try {
+        const answer = await ask(request as Asked, ground.by({ workspace: "prey" }));
+        answered += 1;
+        const said = JSON.stringify(answer.rows) + JSON.stringify(answer.totals);
+        const echoed = JSON.stringify(request, (_key, one) => (typeof one === "bigint" ? String(one) : one)).includes(
+          SECRET,
+        );
+        if (!echoed) expect(said).not.toContain(SECRET);
+        expect(said).not.toContain('"XX"');
+        expect(answer.totalCount).toBeLessThanOrEqual(1n);
+      } catch (error) {
+        if (!(error instanceof ConnectError)) throw error;
+        expect([Code.InvalidArgument, Code.FailedPrecondition, Code.DeadlineExceeded]).toContain(error.code);
+        if (error.code === Code.InvalidArgument) expect(fieldOf(error)).toBeDefined();
+      }
+    });
+    await fc.assert(property, { numRuns: 1_500, endOnFailure: true, interruptAfterTimeLimit: 20_000 });
+    expect(answered).toBeGreaterThan(100);
+    const { rows } = await ask({ fields: ["id"] }, ground.by({ workspace: "prey" }));
+    expect(rows).toEqual([{ id: "own" }]);
+  });
+});
