@@ -4,10 +4,10 @@ import { contextOf, type Principal } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
-import { type Steps, toSteps, type Window, walkReferrals } from "./funnel-steps.ts";
 import { type Grouping, groupsOf } from "./funnel-groups.ts";
+import { type Steps, toSteps, type Window, walkReferrals } from "./funnel-steps.ts";
 import { msOf } from "./messages.ts";
-import { type ImpressionDoc, impressionModel, programModel } from "./model.ts";
+import { impressionModel, programModel } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { getOwn } from "./store.ts";
 
@@ -26,7 +26,12 @@ export function funnelHandlers({ store }: ServiceDeps): ServiceImpl<typeof Funne
       const { since, until } = request;
       const page = { limit: Math.min(request.limit ?? LIMIT, LIMIT_MAX), skip: request.offset };
       const grouping = by && (await groupsOf({ by, programId: program.id, window, zone, page }, store, principal));
-      return { programId: program.id, since, until, ...(await answer(program.id, { store, principal, window, grouping })) };
+      return {
+        programId: program.id,
+        since,
+        until,
+        ...(await answer(program.id, { store, principal, window, grouping })),
+      };
     },
   };
 }
@@ -80,7 +85,7 @@ async function answer(programId: string, { store, principal, window, grouping }:
 }
 
 /** Condition of impressions that were scanned in a window. */
-export function scanned({ since, until }: Window): { scannedAt?: { gte?: number; lt?: number } } {
+function scanned({ since, until }: Window): { scannedAt?: { gte?: number; lt?: number } } {
   if (since === undefined && until === undefined) return {};
   return { scannedAt: { ...(since !== undefined && { gte: since }), ...(until !== undefined && { lt: until }) } };
 }
@@ -88,6 +93,3 @@ export function scanned({ since, until }: Window): { scannedAt?: { gte?: number;
 function empty(): Omit<Steps, "impressions"> {
   return { referrals: 0, converted: 0, verified: 0, rejected: 0, earnings: new Map() };
 }
-
-/** What groups are found by. */
-export type Impression = Pick<ImpressionDoc, "posterId" | "studentId" | "scannedAt">;

@@ -1,5 +1,6 @@
 import { AmbassadorService } from "#gen/waymark/impressions/v1/ambassadors_pb.ts";
 import { EarningService } from "#gen/waymark/impressions/v1/earnings_pb.ts";
+import { FunnelService } from "#gen/waymark/impressions/v1/funnel_pb.ts";
 import { ImpressionService } from "#gen/waymark/impressions/v1/impressions_pb.ts";
 import { PosterService } from "#gen/waymark/impressions/v1/posters_pb.ts";
 import { ProgramService } from "#gen/waymark/impressions/v1/programs_pb.ts";
@@ -7,6 +8,7 @@ import { ReferralService } from "#gen/waymark/impressions/v1/referrals_pb.ts";
 import { defineService } from "#runtime/service.ts";
 import { ambassadorHandlers } from "./ambassadors.ts";
 import { earningHandlers } from "./earnings.ts";
+import { funnelHandlers } from "./funnel.ts";
 import { impressionHandlers } from "./impressions.ts";
 import { impressionsModels } from "./model.ts";
 import { posterHandlers } from "./posters.ts";
@@ -28,6 +30,7 @@ export const impressions = defineService({
     router.service(ImpressionService, impressionHandlers(deps));
     router.service(ReferralService, referralHandlers(deps));
     router.service(EarningService, earningHandlers(deps));
+    router.service(FunnelService, funnelHandlers(deps));
   },
   projections: [impressionsProjection],
 });

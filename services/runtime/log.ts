@@ -9,7 +9,6 @@ export type Subject =
   | "touches.medical"
   | "touches.touchpoint"
   | "touches.refused"
-  | "touches.revised"
   | "visitors.changed"
   | "conversations.updated"
   | "codes.changed"

@@ -56,7 +56,7 @@ function questionsOf(end: number): Question[] {
     {
       name: "Workspace, monthly cohorts of a year",
       path: "/v1/analytics/cohorts",
-      body: () => ({ kind: "COHORT_KIND_TIME", interval: "INTERVAL_MONTH", ...year }),
+      body: () => ({ kind: "COHORT_KIND_TIME", interval: "COHORT_INTERVAL_MONTH", ...year }),
       times: 5,
     },
   ];

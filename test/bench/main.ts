@@ -1,5 +1,6 @@
 import { mongodbMissing } from "../support/mongodb-server.ts";
 import { natsMissing } from "../support/nats-server.ts";
+import { analytics } from "./analytics.ts";
 import { calls } from "./calls.ts";
 import { startMeasuredCluster } from "./cluster.ts";
 import { batches, makeCodes, singles } from "./intake.ts";
@@ -17,6 +18,7 @@ const HELP = `npm run bench [-- SCENARIO …]
   singles    POST /v1/scans with one scan each
   redirects  GET /s/{short_id} at 1,000 a second
   reads      questions with 1,000,000 scans of one code
+  analytics  the Analytics API with 10,000,000 events in 1,000 links by 2,000,000 devices; takes some minutes
   processes  the same services as many processes on NATS and a MongoDB-protocol server: memory, batches, freshness
 
 Without a scenario: all. \`processes\` needs nats-server and mongod on PATH, or a folder with such servers in
@@ -85,6 +87,7 @@ const scenarios: Record<string, () => Promise<Finding[]>> = {
       };
       return [await batches(measured, load), ...(await reads(measured, { code, scans, times: 300 }))];
     }),
+  analytics,
   processes: async () => {
     if (natsMissing() || (await mongodbMissing())) return [];
     const measured = await startMeasuredCluster();

@@ -68,7 +68,11 @@ export async function readAttribution(question: NarrowedQuestion, asked: Attribu
     half: BigInt(asked.halfLifeMs),
     limit: BigInt(asked.limit),
   };
-  const rows = await duck.rows(attributionSql({ goals, seen, members: MEMBERS[by], isOnce }), params, signal);
+  const rows = await duck.rows(
+    attributionSql({ goals, seen, members: MEMBERS[by as keyof typeof MEMBERS], isOnce }),
+    params,
+    signal,
+  );
   const byKind = Map.groupBy(rows, ({ kind }) => String(kind));
   const conversions = Number(byKind.get("all")?.[0]?.n ?? 0);
   const lengths = lengthsOf(byKind.get("length") ?? [], conversions);

@@ -29,8 +29,8 @@ export interface Attributing {
 
 /** Each conversion in the range, in SQL. */
 function wonSql({ goals, isOnce }: Attributing): string {
-  const first = "QUALIFY row_number() OVER (PARTITION BY visitor_key ORDER BY at, position, row_id) = 1";
-  return `chances AS (SELECT * FROM (${goals.sql}) WHERE at >= $from AND at <= $until ${isOnce ? first : ""}),
+  const first = "QUALIFY row_number() OVER (PARTITION BY visitor_key ORDER BY won_at, position, row_id) = 1";
+  return `chances AS (SELECT * FROM (${goals.sql}) WHERE won_at >= $from AND won_at <= $until ${isOnce ? first : ""}),
     won AS MATERIALIZED (SELECT *, row_number() OVER () AS id FROM chances)`;
 }
 
@@ -45,8 +45,8 @@ function sharesSql({ goals, seen, members }: Attributing): string {
       WHERE ${seen} AND NOT (${goals.isGoal}) AND visitor_key IN (SELECT visitor_key FROM won)),
     touched AS (SELECT id, scanned_at, members, row_number() OVER (w ORDER BY t.scanned_at, t.position, t.row_id) AS nth,
       count(*) OVER w AS n, max(scanned_at) OVER w AS last_at FROM won JOIN candidates t USING (visitor_key)
-      WHERE scanned_at <= at AND scanned_at >= at - $lookback
-        AND (scanned_at < at OR (t.position, t.row_id) <= (won.position, won.row_id)) WINDOW w AS (PARTITION BY id)),
+      WHERE scanned_at <= won_at AND scanned_at >= won_at - $lookback
+        AND (scanned_at < won_at OR (t.position, t.row_id) <= (won.position, won.row_id)) WINDOW w AS (PARTITION BY id)),
     weighed AS (SELECT *, ${decay} AS weight FROM touched),
     decayed AS (SELECT *, CAST(${UNIT} * weight // sum(weight) OVER (PARTITION BY id) AS BIGINT) AS part FROM weighed),
     shared AS MATERIALIZED (SELECT id, members, nth, n,
@@ -68,7 +68,7 @@ function membersSql(): string {
       FROM credits GROUP BY member),
     ranked AS MATERIALIZED (SELECT credits.*, least(rank, $limit + 1) AS rank FROM credits
       JOIN ranks ON ranks.member IS NOT DISTINCT FROM credits.member),
-    met AS MATERIALIZED (SELECT id, member, rank FROM ranked WHERE rank <= $limit GROUP BY ALL
+    met AS MATERIALIZED (SELECT id, member, rank FROM ranked WHERE rank <= $limit GROUP BY id, member, rank
       QUALIFY row_number() OVER (PARTITION BY id ORDER BY rank) <= ${MOST_PAIRED}),
     pairs AS (SELECT a.member AS a, b.member AS b, a.rank AS x, b.rank AS y, count(*) AS n FROM met a JOIN met b USING (id)
       WHERE a.rank < b.rank GROUP BY ALL ORDER BY n DESC, x, y LIMIT ${MOST_PAIRS})`;

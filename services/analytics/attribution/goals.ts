@@ -10,7 +10,7 @@ export type Goal =
 /** Conversions in SQL. */
 export interface Goals {
   /**
-   * A row a conversion: `visitor_key`, `at` (milliseconds), and `position` and `row_id` of the event that it is; both are
+   * A row a conversion: `visitor_key`, `won_at` (milliseconds), and `position` and `row_id` of the event that it is; both are
    * the greatest BIGINT where it is no event, so that it comes after all events of that time.
    */
   sql: string;
@@ -58,12 +58,12 @@ function agree(kind: ConversionKind, named: ConversionKind): void {
 
 const OWN = "workspace = $workspace AND test = $test";
 const LATEST = "9223372036854775807";
-const IDENTIFIED = `SELECT visitor_key, identified_at AS at, ${LATEST} AS position, ${LATEST} AS row_id FROM visitors
+const IDENTIFIED = `SELECT visitor_key, identified_at AS won_at, ${LATEST} AS position, ${LATEST} AS row_id FROM visitors
   WHERE ${OWN} AND identified_at IS NOT NULL`;
 
 /** Conversions among the events of a condition (follows WHERE), and among identified visitors. */
 export function goalsSql(goal: Goal, condition: string): Goals {
-  const events = (more: string) => `SELECT visitor_key, scanned_at AS at, position, row_id FROM touches
+  const events = (more: string) => `SELECT visitor_key, scanned_at AS won_at, position, row_id FROM touches
     WHERE ${condition} AND visitor_key IS NOT NULL AND ${more}`;
   switch (goal.kind) {
     case "link":
@@ -73,7 +73,7 @@ export function goalsSql(goal: Goal, condition: string): Goals {
       return { sql: events(isGoal), params: { goal: goal.value }, isGoal };
     }
     case "attribute": {
-      const sql = `SELECT visitor_key, recorded_at AS at, ${LATEST} AS position, ${LATEST} AS row_id FROM attributes
+      const sql = `SELECT visitor_key, recorded_at AS won_at, ${LATEST} AS position, ${LATEST} AS row_id FROM attributes
         WHERE ${OWN} AND key = $goal`;
       return { sql, params: { goal: goal.value }, isGoal: "false" };
     }

@@ -50,7 +50,7 @@ function month(): Unit {
 
 /** The calendar of a zone; in SQL it is right for times from `start` to `end`. */
 export function calendarOf(zone: string, interval: CohortInterval, range: { start: number; end: number }): Calendar {
-  const unit = UNITS[interval];
+  const unit = UNITS[interval as keyof typeof UNITS];
   const offsets = offsetsOf(zone, range);
   const local = localSql(offsets);
   return {

@@ -53,11 +53,11 @@ function statement({ dimension, goals }: CohortQuestion, { question, calendar }:
   const { cohort, join, looksAtFirst } = dimension ?? INTERVAL;
   const firstRow = looksAtFirst ? ", arg_min(row_id, (scanned_at, position, row_id)) AS first_row" : "";
   const seen = `${question.scope.sql} AND visitor_key IS NOT NULL AND scanned_at <= $until`;
-  return `WITH won AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("at")} AS idx, count(*) AS n
-      FROM (${goals.sql}) WHERE at <= $until GROUP BY ALL),
+  return `WITH won AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("won_at")} AS idx, count(*) AS n
+      FROM (${goals.sql}) WHERE won_at <= $until GROUP BY ALL),
     cells AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("scanned_at")} AS idx, count(*) AS scans,
-      min(scanned_at) AS at FROM touches WHERE ${seen} GROUP BY ALL),
-    firsts AS MATERIALIZED (SELECT visitor_key, min(idx) AS first FROM cells GROUP BY visitor_key HAVING min(at) >= $from),
+      min(scanned_at) AS met_at FROM touches WHERE ${seen} GROUP BY ALL),
+    firsts AS MATERIALIZED (SELECT visitor_key, min(idx) AS first FROM cells GROUP BY visitor_key HAVING min(met_at) >= $from),
     starts AS (SELECT visitor_key${firstRow} FROM touches WHERE ${seen} GROUP BY visitor_key),
     f AS (SELECT * FROM firsts ${looksAtFirst ? "JOIN starts USING (visitor_key)" : ""}),
     grouped AS MATERIALIZED (SELECT f.visitor_key, f.first, ${cohort} AS cohort FROM f ${join}),

@@ -46,9 +46,9 @@ const DAY_MS = 86_400_000;
 function statement({ question, calendar }: Standing): string {
   const seen = `${question.scope.sql} AND visitor_key IS NOT NULL AND scanned_at <= $until`;
   return `WITH cells AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("scanned_at")} AS idx, count(*) AS n,
-      min(scanned_at) AS at FROM touches WHERE ${seen} GROUP BY ALL),
+      min(scanned_at) AS met_at FROM touches WHERE ${seen} GROUP BY ALL),
     members AS MATERIALIZED (SELECT visitor_key, min(idx) AS first, max(idx) AS final, sum(n) AS n FROM cells
-      GROUP BY visitor_key HAVING min(at) >= $from),
+      GROUP BY visitor_key HAVING min(met_at) >= $from),
     hits AS (SELECT visitor_key, scanned_at - lag(scanned_at) OVER w AS gap, row_number() OVER w AS nth FROM touches
       SEMI JOIN members USING (visitor_key) WHERE ${seen}
       WINDOW w AS (PARTITION BY visitor_key ORDER BY scanned_at, position, row_id)),

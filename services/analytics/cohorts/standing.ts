@@ -48,9 +48,9 @@ export async function standingOf(own: AnalyticsDeps, handler: HandlerContext, as
 
 /** The time of the first event of the question, or its end when there is none. */
 async function firstEvent({ duck, scope, signal }: NarrowedQuestion, end: number): Promise<number> {
-  const sql = `SELECT min(scanned_at) AS at FROM touches WHERE ${scope.sql} AND scanned_at <= $until`;
+  const sql = `SELECT min(scanned_at) AS first_at FROM touches WHERE ${scope.sql} AND scanned_at <= $until`;
   const [row] = await duck.rows(sql, { ...scope.params, until: BigInt(end) }, signal);
-  return typeof row?.at === "bigint" ? Number(row.at) : end;
+  return typeof row?.first_at === "bigint" ? Number(row.first_at) : end;
 }
 
 /** One of two names of the same parameter; refuses both with different values. */

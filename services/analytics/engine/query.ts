@@ -32,7 +32,7 @@ const AGAIN_MS = 50;
 export async function readRows(reader: DuckDBConnection, query: Query): Promise<Row[]> {
   const watch = interruptInTime(reader, query);
   try {
-    const { values, types } = bind(query.params);
+    const { values, types } = bind(query.sql, query.params);
     return (await reader.runAndReadAll(query.sql, values, types)).getRowObjects();
   } catch (cause) {
     if (watch.why !== undefined) throw watch.why;
@@ -45,15 +45,18 @@ export async function readRows(reader: DuckDBConnection, query: Query): Promise<
 
 /** Runs a statement without an end in time. */
 export async function run(connection: DuckDBConnection, sql: string, params: Params = {}): Promise<void> {
-  const { values, types } = bind(params);
+  const { values, types } = bind(sql, params);
   await connection.run(sql, values, types);
 }
 
 // Each value with its type: a bigint would otherwise be a HUGEINT, which no column is, and comparing would convert every row.
-function bind(params: Params) {
+// A value for which the statement has no parameter is left out: the parts that questions are made of have more than each needs.
+function bind(sql: string, params: Params) {
+  const named = new Set(Array.from(sql.matchAll(/\$([A-Za-z_]\w*)/g), ([, name]) => name));
   const values: Record<string, DuckDBValue> = {};
   const types: Record<string, DuckDBType> = {};
   for (const [name, value] of Object.entries(params)) {
+    if (!named.has(name)) continue;
     if (typeof value === "string") [values[name], types[name]] = [value, VARCHAR];
     else if (typeof value === "boolean") [values[name], types[name]] = [value, BOOLEAN];
     else if (typeof value === "bigint") [values[name], types[name]] = [value, BIGINT];

@@ -84,8 +84,3 @@ export function contentTypeOf({ format, compression }: Pick<ExportDoc, "format" 
   if (compression === "zstd") return "application/zstd";
   return format === "csv" ? "text/csv; charset=utf-8" : "application/x-ndjson";
 }
-
-/** Those values that a statement has parameters for. */
-export function usedIn(sql: string, params: Params): Params {
-  return Object.fromEntries(Object.entries(params).filter(([name]) => new RegExp(`\\$${name}\\b`).test(sql)));
-}

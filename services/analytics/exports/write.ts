@@ -4,7 +4,7 @@ import { open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duck, Session } from "../engine/duck.ts";
 import type { ExportDoc, FileEntry } from "./model.ts";
-import { copyOptions, fileName, type Selection, selectionOf, usedIn } from "./rows.ts";
+import { copyOptions, fileName, type Selection, selectionOf } from "./rows.ts";
 
 /** Rows of the table that a file goes over: a file has at most so many. */
 const FILE_ROWS = 1_000_000;
@@ -50,7 +50,7 @@ export async function writeFiles(writing: Writing): Promise<{ upTo: number; file
 
 async function countOf(session: Session, { from, params }: Selection): Promise<number> {
   const sql = `SELECT count(*) AS n FROM ${from}`;
-  const [row] = await session.rows(sql, usedIn(sql, params));
+  const [row] = await session.rows(sql, params);
   return Number(row?.n ?? 0);
 }
 
@@ -65,7 +65,7 @@ async function writeFile(
   const unfinished = `${path}.part`;
   const target = unfinished.replaceAll("'", "''");
   const sql = `COPY (SELECT ${columns} FROM ${from}) TO '${target}' (${copyOptions(doc)})`;
-  await session.run(sql, usedIn(sql, params));
+  await session.run(sql, params);
   const sha256 = await hashOf(unfinished, signal);
   const file = await open(unfinished, "r+");
   await file.sync();

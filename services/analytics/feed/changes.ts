@@ -1,6 +1,7 @@
 import type { LogEntry, Subject } from "#runtime/log.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Writer } from "../engine/duck.ts";
+import { conversationChanges } from "./conversations.ts";
 import { linkChanges } from "./links.ts";
 import type { Restorer } from "./restore.ts";
 import { restoreVisitors, visitorChanges } from "./visitors.ts";
@@ -24,6 +25,7 @@ export type ChangeReader = (entries: readonly LogEntry[], deps: ChangeDeps) => P
 /** Who reads what of the log beside touches. */
 export const CHANGES: Partial<Record<Subject, ChangeReader>> = {
   "codes.changed": linkChanges,
+  "conversations.updated": conversationChanges,
   "visitors.changed": visitorChanges,
 };
 

@@ -26,7 +26,7 @@ function statement(seen: string, { idleMs, depth, through, isEachAStep }: Journe
     paths AS MATERIALIZED (SELECT path, count(*) AS n, count(DISTINCT visitor_key) AS people,
       quantile_disc(path_ms, 0.5) AS ms FROM steps WHERE opens GROUP BY path ORDER BY n DESC, path LIMIT $limit),
     ends AS MATERIALIZED (SELECT len, path[len] AS lid, count(*) AS n FROM steps WHERE opens AND len <= ${depth}
-      GROUP BY ALL QUALIFY row_number() OVER (PARTITION BY len ORDER BY n DESC, lid) = 1),
+      GROUP BY len, path[len] QUALIFY row_number() OVER (PARTITION BY len ORDER BY count(*) DESC, path[len]) = 1),
     nodes AS MATERIALIZED (SELECT lid, count(*) AS n, count(*) FILTER (opens) AS entries, count(*) FILTER (closes) AS exits
       FROM steps GROUP BY lid),
     top AS MATERIALIZED (SELECT * FROM nodes ORDER BY n DESC, lid LIMIT $limit),

@@ -11,7 +11,6 @@ import { type AnalyticsDeps, ask, type Question } from "../asking.ts";
 import { decodeCursor, encodeCursor } from "../cursor.ts";
 import type { Row } from "../engine/query.ts";
 import { explain } from "../explain.ts";
-import { usedIn } from "../exports/rows.ts";
 import { readWatermark } from "../feed/watermark.ts";
 import { type FieldKind, fieldOf, fieldsOf, type QueryField } from "../fields/fields.ts";
 import type { From } from "../fields/levels.ts";
@@ -79,7 +78,7 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
   const ground: Ground = { scope: scope.sql, where: where.sql, place: placeOf(seen, values), values, starts };
   const read = async (sql: string): Promise<Row[]> => {
     const params = { ...where.params, ...everything.scope.params, ...scope.params, ...values.params };
-    return question.duck.rows(sql, usedIn(sql, params), question.signal);
+    return question.duck.rows(sql, params, question.signal);
   };
   const offset = after?.key ?? 0;
   const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground);

@@ -2,7 +2,6 @@ import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { type Condition, ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import type { Question } from "../asking.ts";
 import type { Params, Row } from "../engine/query.ts";
-import { usedIn } from "../exports/rows.ts";
 import { peopleSql } from "../fields/levels.ts";
 import { openValues, type Values } from "../fields/values.ts";
 import { compileWhere } from "../fields/where.ts";
@@ -49,7 +48,7 @@ function behaviourSql(
 export async function readSize(question: Question, given: { doc: SegmentDoc; now: number }): Promise<number> {
   const { sql, params } = membersSql(question, given);
   const whole = `SELECT count(*) AS n FROM (${sql})`;
-  const [row] = await question.duck.rows(whole, usedIn(whole, params), question.signal);
+  const [row] = await question.duck.rows(whole, params, question.signal);
   return Number(row?.n ?? 0);
 }
 
@@ -66,6 +65,6 @@ export async function readMembers(
     LEFT JOIN (SELECT visitor_key, to_json(list({key: key, type: type, text: text, number: number, truth: truth, time: time}
       ORDER BY key))::VARCHAR AS attributes FROM attributes WHERE workspace = $workspace AND test = $test GROUP BY 1) a USING (visitor_key)
     ORDER BY m.last_at DESC, m.visitor_key DESC LIMIT ${given.size + 1} OFFSET ${given.offset}`;
-  const rows = await question.duck.rows(page, usedIn(page, params), question.signal);
+  const rows = await question.duck.rows(page, params, question.signal);
   return { rows, total: Number(rows[0]?.total ?? 0) };
 }
