@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
+import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { AnalyticsService } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
 import { DeviceType, Purpose, TouchBatchSchema, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
@@ -104,11 +105,12 @@ function neighbours() {
   });
 }
 
-/** Asks for the metrics of one link after the other, with a short rest, until the feed is done. */
+/** Asks for the countries and unique visitors of a link's last 30 days, one link after the other, with a short rest, until the feed is done. */
 async function keepAsking(offset: number): Promise<void> {
   for (let n = offset; !isDone(); n += 2) {
     const since = performance.now();
-    await hosted.client(AnalyticsService).getEventMetrics({ linkId: linkOf(n % 100) }, options);
+    const month = { startDate: timestampFromMs(Date.now() - 30 * 86_400_000), endDate: timestampFromMs(Date.now()) };
+    await hosted.client(AggregateService).queryBreakdown({ linkId: linkOf(n % 100), ...month }, options);
     asked.push(performance.now() - since);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

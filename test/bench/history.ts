@@ -91,7 +91,7 @@ function eventsSql(history: History, { first, last }: { first: number; last: num
     - CASE WHEN ${u(1)} < 0.02 THEN (${u(2)} * 172800000)::BIGINT ELSE 0 END)`;
   const country = oneOf(["US", "DE", "FR", "GB", "IN", "BR", "JP", "CA", "AU", "NL", "ES", "IT", "SE", "PL"], u(5));
   return `INSERT INTO events BY NAME SELECT '${workspace}' AS workspace, 'scan_bench' || lpad(i::VARCHAR, 12, '0') AS id,
-    i // 200 AS position, ${linkSql(`floor(${links} * pow(${u(3)}, 3))::INTEGER`)} AS link_id, ${at} AS scanned_at,
+    0 AS position, ${linkSql(`floor(${links} * pow(${u(3)}, 3))::INTEGER`)} AS link_id, ${at} AS scanned_at,
     ${at} + 150 AS recorded_at, ${u(4)} >= 1.0 / 12 AS human, false AS test, d.device_id, d.device_key,
     'b' || floor(${links} * pow(${u(3)}, 3))::INTEGER AS short_id, ${country} AS country, country || '-1' AS region,
     country || ' city ' || floor(40 * ${u(6)})::INTEGER AS city, (1 + floor(3 * pow(${u(7)}, 3)))::UTINYINT AS device_type,
@@ -100,7 +100,7 @@ function eventsSql(history: History, { first, last }: { first: number; last: num
     ${oneOf(["en-US", "de-DE", "fr-FR", "pt-BR"], u(11))} AS language, ${oneOf(["spring", "summer", "autumn"], u(12))} AS utm_campaign,
     ${oneOf(["poster", "flyer", "packaging"], u(13))} AS utm_source, 'https://example.com/' || i % 50 AS destination,
     'GET' AS method, CASE WHEN ${u(4)} < 1.0 / 12 THEN 'isbot' END AS reason, ${u(14)} < 0.05 AS talked,
-    CASE WHEN ${u(14)} < 0.05 THEN 3 ELSE 0 END AS messages, i // 200 AS changed
+    CASE WHEN ${u(14)} < 0.05 THEN 3 ELSE 0 END AS messages, 0 AS changed
     FROM range(${first}, ${last}) t(i) JOIN named d ON d.n = floor(${devices} * pow(${u(15)}, 1.5))::INTEGER ORDER BY i`;
 }
 
