@@ -17,7 +17,13 @@ export async function readFlow(experienceId: string, store: Store, principal: Pr
   const touchpoints = await touchpointsOf(experienceId, store, principal);
   const walk = openWalk();
   const visits = store.collection(visitModel).of(principal.workspace);
-  const order = { where: { experienceId }, sort: [["userId", 1], ["at", 1]] } as const;
+  const order = {
+    where: { experienceId },
+    sort: [
+      ["userId", 1],
+      ["at", 1],
+    ],
+  } as const;
   for await (const some of visits.stream(order)) for (const visit of some) walk.add(visit);
   const { stops, hops, users, total } = walk.end();
   return {
@@ -71,7 +77,11 @@ function openWalk() {
   const move = (from: Stay, { touchpointId, at }: VisitDoc): void => {
     const ms = at - from.since;
     stopOf(from.touchpointId).dwell.add(ms);
-    orMade(orMade(hops, from.touchpointId, () => new Map()), touchpointId, openDurations).add(ms);
+    orMade(
+      orMade(hops, from.touchpointId, () => new Map()),
+      touchpointId,
+      openDurations,
+    ).add(ms);
     stay = { ...from, touchpointId, since: at };
     arrive(stay, stopOf(touchpointId));
   };

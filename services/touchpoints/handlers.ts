@@ -19,7 +19,9 @@ export function touchpointHandlers(deps: ServiceDeps): Handlers {
   return { ...metricsHandlers(deps), ...experienceHandlers(deps), ...touchpointListHandlers(deps) };
 }
 
-function metricsHandlers(deps: ServiceDeps): Pick<Handlers, "getTouchpointMetrics" | "getTouchpointFlow" | "recordTouchpointScans"> {
+function metricsHandlers(
+  deps: ServiceDeps,
+): Pick<Handlers, "getTouchpointMetrics" | "getTouchpointFlow" | "recordTouchpointScans"> {
   return {
     async getTouchpointMetrics(request, handler) {
       const { principal } = contextOf(handler);

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { contract } from "../../services/contract.ts";
 import { dialects } from "../../gateway/dialects/table.ts";
 import { compileRoutes } from "../../gateway/routes.ts";
+import { contract } from "../../services/contract.ts";
 import { ROOT, sources } from "./source.ts";
 
 const text = readFileSync(join(ROOT, "docs/analytics.md"), "utf8");
@@ -21,14 +21,23 @@ it("each capability names endpoints that there are, and tests that there are", (
       const [method = "", path = ""] = word.split(" ");
       return match(method, `/analytics${path.replace(/\{\w+\}/g, "x")}`).kind !== "route";
     });
-    return [...nowhere, ...tests.filter((path) => !existsSync(join(ROOT, path))), ...(tests.length > 0 || row.includes("/limits") ? [] : [row])];
+    return [
+      ...nowhere,
+      ...tests.filter((path) => !existsSync(join(ROOT, path))),
+      ...(tests.length > 0 || row.includes("/limits") ? [] : [row]),
+    ];
   });
   expect(missing).toEqual([]);
 });
 
 it("each heading that an explanation names is there", () => {
   const anchors = new Set(
-    [...text.matchAll(/^## (.+)$/gm)].map(([, heading = ""]) => heading.toLowerCase().replace(/[^a-z0-9 -]/g, "").replaceAll(" ", "-")),
+    [...text.matchAll(/^## (.+)$/gm)].map(([, heading = ""]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^a-z0-9 -]/g, "")
+        .replaceAll(" ", "-"),
+    ),
   );
   const named = sources()
     .filter(({ path }) => path.startsWith("services/analytics/") && !path.endsWith(".test.ts"))

@@ -21,7 +21,13 @@ export async function feed(given: { folder: string; touches: number; before: num
   const missing = before + touches - told.totalEvents;
   return {
     name: "Feed while queries run",
-    parameters: { touches, "events before": before, "touches an entry": 500, askers: 2, question: "30 days of a link by country" },
+    parameters: {
+      touches,
+      "events before": before,
+      "touches an entry": 500,
+      askers: 2,
+      question: "30 days of a link by country",
+    },
     figures: {
       "touches a second": Math.round(touches / told.seconds),
       "answers meanwhile": told.asked.length,

@@ -81,6 +81,7 @@ describe("a caller", () => {
   /** Bodies that are sound, where an empty one is not. */
   const SOUND: Readonly<Record<string, unknown>> = {
     "POST /api/v1/threads/{thread_id}/messages": { message: "Hello" },
+    "PATCH /analytics/v1/visitors/{id}": { visitor: { data: { plan: "pro" } } },
   };
 
   it("of another workspace gets 404 for every object", async () => {

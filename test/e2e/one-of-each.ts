@@ -41,6 +41,14 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
   const made = await post("/waymark/v1/keys", { name: "K", scopes: ["scans:read"] });
   const old = await post("/v1/api-keys", { name: "O" });
   const { visitorId, modelId } = await analyticsOf(waymark, key);
+  const token = await post("/analytics/v1/workspace-tokens", { keyType: "WORKSPACE_TOKEN_KEY_TYPE_SECRET" });
+  const behaviours = [{ linkId: code.id }];
+  const segment = await post("/analytics/v1/segments", { name: "S", behaviours });
+  const exported = await post("/analytics/v1/exports", { format: "NDJSON" });
+  await eventually(async () => {
+    const { body } = await waymark.call("GET", `/analytics/v1/exports/${exported.export.id}`, { key });
+    if (body.export.state !== "EXPORT_STATE_DONE") throw new Error(`the export is ${body.export.state}`);
+  });
   return {
     "qpr-codes": code.id,
     scans: "scan-1",
@@ -49,6 +57,10 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     "lead-score": "scan-1",
     visitors: visitorId,
     models: modelId,
+    "workspace-tokens": token.token.id,
+    segments: segment.segment.id,
+    exports: exported.export.id,
+    files: "1",
     programs: "prog-1",
     users: "user-1",
     posters: "poster-1",

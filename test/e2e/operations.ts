@@ -91,7 +91,10 @@ function wrongSingle(field: DescField, within: Within): [string, unknown][] {
   if (field.scalar !== undefined) return [["", field.scalar === ScalarType.STRING ? 7 : "many"]];
   const { message } = field;
   if (message === undefined) return [];
-  if (message.typeName === "google.protobuf.Value") return [["", FREE[field.name]]];
+  if (message.typeName === "google.protobuf.Value") {
+    const wrong = FREE[field.name];
+    return wrong === undefined ? [] : [["", wrong]]; // else any JSON is right
+  }
   if (message.typeName === "google.protobuf.Timestamp") return [["", "yesterday"]];
   if (message.typeName.startsWith("google.protobuf.")) return [["", "text"]];
   if (within.depth > 4) return [["", "text"]];

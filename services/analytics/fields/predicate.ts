@@ -74,7 +74,10 @@ export function comparedOf(condition: Condition, { field, path }: { field: Query
   if (meaning.op === "in") return { ...meaning, values: listOf(condition, { field, path }) };
   if (meaning.op === "is" && single?.case === "nullValue")
     return { op: "known", isNegated: !meaning.isNegated, values: [] };
-  return { ...meaning, values: [plainOf(condition.value, { field, path: `${path}.value` })] };
+  const value = plainOf(condition.value, { field, path: `${path}.value` });
+  if ((meaning.op === "contains" || meaning.op === "startsWith") && typeof value !== "string")
+    throw fail("VALUE_KIND", { field: `${path}.value`, name: field.name, what: "a text" });
+  return { ...meaning, values: [value] };
 }
 
 /** At most so many values of IN. */

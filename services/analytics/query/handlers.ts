@@ -6,7 +6,7 @@ import { QueryInterval, type QueryRequest, type QueryService } from "#gen/waymar
 import { contextOf, type Principal } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
 import { bordersOf, zoneOf } from "../aggregates/calendar.ts";
-import { withRange } from "../aggregates/range.ts";
+import { type Ranged, withRange } from "../aggregates/range.ts";
 import { type AnalyticsDeps, ask, type Question } from "../asking.ts";
 import { decodeCursor, encodeCursor } from "../cursor.ts";
 import type { Row } from "../engine/query.ts";
@@ -45,15 +45,14 @@ function described(field: QueryField, from: From) {
 async function query(own: AnalyticsDeps, request: QueryRequest, handler: HandlerContext) {
   const plan = planOf(request);
   checkPersons(plan, request.where, contextOf(handler).principal);
-  const isTimed = plan.interval !== QueryInterval.UNSPECIFIED;
-  const now = contextOf(handler).now();
-  const { startDate, endDate } = isTimed ? withRange(request, now) : request;
+  const range = rangeOf(plan, request, contextOf(handler).now());
   zoneOf(request.timezone || undefined, "UTC");
-  const question = await ask(own, handler, { startDate, endDate });
-  const everything = await ask(own, handler);
+  const question = await ask(own, handler, range);
+  const { settings, scope: wanted } = question;
+  const zone = zoneOf(request.timezone || undefined, settings.timezone);
   const asked = JSON.stringify([
     "query",
-    question.scope.asked.map(String),
+    wanted.asked.map(String),
     request.where,
     plan.order,
     request.fields,
@@ -61,36 +60,34 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
   ]);
   const after = decodeCursor(asked, request.pageToken);
   const upTo = after?.upTo ?? (await readWatermark(question.duck)).position;
-  const scope = plan.fields.length > 0 ? asOf(question.scope, upTo) : question.scope;
-  const values = openValues("q");
-  const zone = zoneOf(request.timezone || undefined, question.settings.timezone);
-  const starts =
-    isTimed && startDate !== undefined && endDate !== undefined
-      ? bordersOf({
-          start: timestampMs(startDate),
-          end: timestampMs(endDate),
-          interval: INTERVALS[plan.interval] ?? 2,
-          zone,
-        })
-      : [];
-  const seen = { scope: everything.scope, now };
+  const scope = plan.fields.length > 0 ? asOf(wanted, upTo) : wanted;
+  const seen = { scope: (await ask(own, handler)).scope, now: contextOf(handler).now() };
   const where = compileWhere(request.where, plan.from, "w", seen);
+  const values = openValues("q");
+  const starts = startsOf(plan, range, zone);
   const ground: Ground = { scope: scope.sql, where: where.sql, place: placeOf(seen, values), values, starts };
-  const read = async (sql: string): Promise<Row[]> => {
-    const params = { ...where.params, ...everything.scope.params, ...scope.params, ...values.params };
+  const read = (sql: string): Promise<Row[]> => {
+    const params = { ...where.params, ...seen.scope.params, ...scope.params, ...values.params };
     return question.duck.rows(sql, params, question.signal);
   };
   const offset = after?.key ?? 0;
   const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground);
   const [rows, totals] = await Promise.all([read(body), read(totalsSql(plan, ground))]);
-  const reply = answerOf(plan, { rows, totals: totals[0] ?? {} });
   const more = plan.fields.length > 0 && rows.length > plan.limit;
   const nextPageToken = more ? encodeCursor(asked, { key: offset + plan.limit, id: "", upTo, total: 0 }) : "";
-  return {
-    ...reply,
-    nextPageToken,
-    explanation: request.explain ? await told(own, { question, request, zone }) : undefined,
-  };
+  const explanation = request.explain ? await told(own, { question, request, zone }) : undefined;
+  return { ...answerOf(plan, { rows, totals: totals[0] ?? {} }), nextPageToken, explanation };
+}
+
+/** The range of a query; one that groups by time has an end on both sides. */
+function rangeOf({ interval }: Plan, { startDate, endDate }: QueryRequest, now: number): Ranged {
+  return interval === QueryInterval.UNSPECIFIED ? { startDate, endDate } : withRange({ startDate, endDate }, now);
+}
+
+function startsOf({ interval }: Plan, { startDate, endDate }: Ranged, zone: string): number[] {
+  const calendar = INTERVALS[interval];
+  if (calendar === undefined || startDate === undefined || endDate === undefined) return [];
+  return bordersOf({ start: timestampMs(startDate), end: timestampMs(endDate), interval: calendar, zone });
 }
 
 async function told(own: AnalyticsDeps, given: { question: Question; request: QueryRequest; zone: string }) {
