@@ -2,6 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ExplanationSchema } from "#gen/waymark/analytics/v1/explain_pb.ts";
 import type { Log } from "#runtime/log.ts";
+import { VERDICT_RULES } from "#runtime/touches.ts";
 import type { Question } from "./asking.ts";
 import type { Row } from "./engine/query.ts";
 import { readWatermark } from "./feed/watermark.ts";
@@ -46,7 +47,7 @@ export async function explain(
     filtered: filteredOf(rows),
     withoutDevice: sum(people, "nameless"),
     revised: sum(rows, "revised"),
-    rules: { analytics: ANALYTICS_RULES, identity: IDENTITY_RULES },
+    rules: { analytics: ANALYTICS_RULES, identity: IDENTITY_RULES, verdict: VERDICT_RULES },
     shownFrom: question.floor && timestampFromMs(Math.floor(question.floor.at)),
     shownFromReason: question.floor?.why,
     startDate: telling.startDate,

@@ -23,3 +23,6 @@ export const TOUCH_SUBJECTS: readonly Subject[] = Object.values(subjectOf);
 export function holdsTouches(subject: Subject): boolean {
   return (TOUCH_SUBJECTS as readonly Subject[]).includes(subject);
 }
+
+/** Version of the rules by which intake tells people from programs (services/scans/verdict.ts): it changes when they do. */
+export const VERDICT_RULES = "1";

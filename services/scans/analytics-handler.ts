@@ -8,6 +8,7 @@ import type {
 } from "#gen/waymark/scans/v1/scans_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
+import { VERDICT_RULES } from "#runtime/touches.ts";
 import { type Numbers, type Question, ratio, topCountries } from "./analytics.ts";
 import { type Analytics, readAnalytics } from "./analytics-reader.ts";
 import { type Granularity, isTimezone } from "./calendar.ts";
@@ -17,7 +18,6 @@ import { sightOf } from "./sight.ts";
 import { type Sources, tailOf } from "./tail.ts";
 import { COUNTING_RULES } from "./tally.ts";
 import type { Targets } from "./targets.ts";
-import { VERDICT_RULES } from "./verdict.ts";
 import type { Written } from "./written.ts";
 
 /** What analytics stand on. */

@@ -1,9 +1,6 @@
 import { isbot, isbotMatch } from "isbot";
 
-/** Version of the rules below; analytics say it in `explain`. */
-export const VERDICT_RULES = "1";
-
-/** Why a touch is not a person's. Empty: it is. */
+/** Why a touch is not a person's. Empty: it is. What changes here changes VERDICT_RULES in the runtime. */
 export type VerdictReason = "" | "head" | "prefetch" | "preview" | "isbot";
 
 /** Programs that fetch a link to draw a card of it where someone has shared it. A person may follow later, or not. */
