@@ -1,3 +1,4 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
@@ -8,8 +9,10 @@ import {
   ComparisonBase,
   GroupByDimension,
 } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import { TargetSchema, TargetStatus } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { ObjectChangedSchema, Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import * as plain from "../test-answers.ts";
-import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
+import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround, until } from "../test-ground.ts";
 import { entriesOf, history, type Step, touchOf } from "../test-history.ts";
 
 let ground: AnalyticsGround;
@@ -202,6 +205,40 @@ describe("of a small campaign", () => {
     const weeks = await api().queryComparison({ ...week, base: ComparisonBase.EARLIER_WEEKS, weeks: 2 }, by());
     expect(weeks.base).toHaveLength(2);
     expect(weeks.events).toMatchObject({ current: 3, base: 0.5, changePercent: 500 });
+  });
+
+  it("campaigns are of the tags that links have now; a link of several is in each", async () => {
+    const target = (codeId: string, tags: string[]) =>
+      create(TargetSchema, {
+        codeId,
+        workspaceId: workspace,
+        purpose: Purpose.MARKETING,
+        status: TargetStatus.ACTIVE,
+        tags,
+      });
+    ground.targets.push(target("link_1", ["spring", "north"]));
+    const change = create(ObjectChangedSchema, { workspaceId: workspace, objectId: "link_1" });
+    const payload = toBinary(ObjectChangedSchema, change);
+    const position = await ground.log.append([{ subject: "codes.changed", key: "link_1", payload }], "tags of link_1");
+    await until(() => (ground.gauges()["analytics.position"] ?? 0) >= position);
+    const { campaigns, totalEvents } = await api().queryCampaigns({}, by());
+    expect(totalEvents).toBe(4);
+    expect(
+      campaigns.map(({ tag, links, eventCount, uniqueVisitors, newVisitors, percentage }) => [
+        tag,
+        links,
+        eventCount,
+        uniqueVisitors,
+        newVisitors,
+        percentage,
+      ]),
+    ).toEqual([
+      ["north", 1, 3, 2, 2, 75],
+      ["spring", 1, 3, 2, 2, 75],
+      ["", 1, 1, 0, 0, 25],
+    ]);
+    expect((await api().queryBreakdown({ dimension: "linkId", tag: "north" }, by())).total).toBe(3);
+    expect((await api().queryBreakdown({ tag: "south" }, by())).total).toBe(0);
   });
 
   it("days of a month, top links, and why", async () => {
