@@ -5,6 +5,7 @@ import type { Log } from "#runtime/log.ts";
 import { VERDICT_RULES } from "#runtime/touches.ts";
 import type { Question } from "./asking.ts";
 import type { Row } from "./engine/query.ts";
+import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { readWatermark } from "./feed/watermark.ts";
 
 /** Version of what this engine computes: it changes when a definition in docs/analytics.md does. */
@@ -28,7 +29,7 @@ export interface Telling {
 /** Where the numbers of a question come from: how complete they are, and what is not in them and why. */
 export async function explain(
   question: Question,
-  { log, ...telling }: Telling & { log: Pick<Log, "head"> },
+  { log, ...telling }: Telling & { log: Pick<Log, "read"> },
 ): Promise<MessageInitShape<typeof ExplanationSchema>> {
   const { duck, scope, signal } = question;
   const mark = await readWatermark(duck);
@@ -37,12 +38,12 @@ export async function explain(
   const all = where.replace(" AND human AND ", " AND ");
   const sql = `SELECT human, reason, count(*) AS n, count(*) FILTER (device_key IS NULL) AS nameless,
     count(revised_at) AS revised FROM touches WHERE ${all} GROUP BY 1, 2`;
-  const [rows, head] = await Promise.all([duck.rows(sql, scope.params, signal), log.head()]);
+  const [rows, behind] = await Promise.all([duck.rows(sql, scope.params, signal), countBehind(log, mark.position)]);
   const people = rows.filter(({ human }) => human === true);
   return {
     completeTo: BigInt(mark.position),
     completeUntil: mark.appendedAt === 0 ? undefined : timestampFromMs(mark.appendedAt),
-    behind: BigInt(Math.max(0, head - mark.position)),
+    behind: BigInt(behind),
     considered: sum(people, "n"),
     filtered: filteredOf(rows),
     withoutDevice: sum(people, "nameless"),
@@ -56,6 +57,16 @@ export async function explain(
     definition: `docs/analytics.md#${telling.definition}`,
     notes: [...(telling.notes ?? [])],
   };
+}
+
+/** More entries than these are not counted. */
+const MOST_BEHIND = 64;
+
+/** Entries that the table does not have yet, of those that it is made from. */
+async function countBehind(log: Pick<Log, "read">, position: number): Promise<number> {
+  for await (const entries of log.read({ after: position, subjects: FEED_SUBJECTS, chunk: MOST_BEHIND }))
+    return entries.length;
+  return 0;
 }
 
 function sum(rows: readonly Row[], column: string): bigint {

@@ -248,7 +248,7 @@ describe("of a small campaign", () => {
       ["link_1", 3, 2],
       ["link_2", 1, 0],
     ]);
-    expect(explanation).toMatchObject({ considered: 4n, filtered: { isbot: 1n }, withoutDevice: 1n });
+    expect(explanation).toMatchObject({ behind: 0n, considered: 4n, filtered: { isbot: 1n }, withoutDevice: 1n });
   });
 });
 

@@ -37,7 +37,7 @@ export type Explanation = Message<"waymark.analytics.v1.Explanation"> & {
   completeUntil?: Timestamp | undefined;
 
   /**
-   * Entries of the log that were not in the table yet.
+   * Entries of the log that were not in the table yet; 64 stand for all that are more.
    *
    * @generated from field: int64 behind = 3;
    */
