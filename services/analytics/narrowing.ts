@@ -3,8 +3,9 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Condition } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { type AnalyticsDeps, ask, type Question } from "./asking.ts";
-import { compileWhere } from "./fields/where.ts";
+import { checkPersonal, compileWhere } from "./fields/where.ts";
 import { type Scope, scopeOf } from "./scope.ts";
+import { scoringOf } from "./scoring/weights.ts";
 
 /** By what a question about events is narrowed. */
 export interface Narrowed {
@@ -30,12 +31,14 @@ export async function askNarrowed(
   { where, ...narrow }: Narrowed,
 ): Promise<NarrowedQuestion> {
   const context = contextOf(handler);
+  checkPersonal(context.principal, { from: "events", where });
+  const { weights } = where.length > 0 ? await scoringOf(own.store, context.principal) : {};
   const now = Math.floor(context.now());
   const sight = scopeOf(context);
-  compileWhere(where, "events", "w", { scope: sight, now });
+  compileWhere(where, "events", "w", { scope: sight, now, weights });
   const question = await ask(own, handler, narrow);
   const seen = scopeOf(context, {}, question.settings.scansDays);
-  const compiled = compileWhere(where, "events", "w", { scope: seen, now });
+  const compiled = compileWhere(where, "events", "w", { scope: seen, now, weights });
   const { sql, params, asked } = question.scope;
   const scope = {
     sql: `${sql} AND (${compiled.sql})`,

@@ -70,6 +70,10 @@ export const fail = failures("analytics.waymark", {
     code: Code.InvalidArgument,
     say: (f) => `${f.field} asks for single rows and cannot stand beside groupBy, select and interval`,
   },
+  QUERY_WIDE: {
+    code: Code.InvalidArgument,
+    say: (f) => `${f.field} must be at most ${f.most} with ${f.columns} columns`,
+  },
   QUERY_UNPAGED: { code: Code.InvalidArgument, say: (f) => `${f.field} goes with fields only; groups have no pages` },
   QUERY_FIELD_NEEDED: { code: Code.InvalidArgument, say: (f) => `${f.field} is needed: ${f.fn} is of a field` },
   QUERY_FIELD_KIND: { code: Code.InvalidArgument, say: (f) => `${f.field}: ${f.fn} cannot be of ${f.name}` },

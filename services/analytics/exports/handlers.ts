@@ -13,7 +13,7 @@ import {
 import { ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { type AnalyticsDeps, ask } from "../asking.ts";
-import { compileWhere } from "../fields/where.ts";
+import { checkPersonal, compileWhere } from "../fields/where.ts";
 import { fail } from "../reasons.ts";
 import { lastMs } from "../scope.ts";
 import { type ExportDoc, exportModel, type State } from "./model.ts";
@@ -101,6 +101,7 @@ async function create(own: ExportDeps, request: CreateExportRequest, handler: Ha
   columnsOf(request.fields);
   const { floor, scope } = await ask(own, handler, { startDate, endDate });
   const now = context.now();
+  checkPersonal(context.principal, { from: "events", where: request.where });
   compileWhere(request.where, "events", "w", { scope, now });
   const exports = exportsOf(own, handler);
   const open = await exports.count({ state: { in: ["queued", "running"] } });

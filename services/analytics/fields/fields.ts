@@ -116,17 +116,30 @@ const PAST: readonly QueryField[] = [
   past("conversations", "number", "Events at which the visitor talked."),
 ];
 
+/** Its parameters are the workspace's weights: see `Seen`. */
+const SCORE: QueryField = field("score", "number", "Lead score of the visitor now, 0 to 100.", {
+  level: "score",
+  column: "round(score, 2)",
+  isPast: true,
+});
+
+const VERDICT: QueryField = field("verdict", "enum", "Who it was: events by programs are not asked about.", {
+  column: "'VERDICT_HUMAN'",
+  words: ["VERDICT_HUMAN"],
+});
+
 /** Of visitors their own columns are those of the question; `last` holds the columns of the latest event. */
 const OF_VISITORS: readonly QueryField[] = [
   past("id", "string", "Id of the visitor.", "visitor_id"),
   ...PROFILE.map((one) => (one.level === "event" ? { ...one, level: "visitor" as const } : one)),
   ...PAST,
+  SCORE,
   ...PLACED.map((one) => ({ ...one, level: "last" as const, about: `${one.about} Of the latest event.` })),
 ];
 
 /** Other names of fields, as the API's contract has them. */
 const ALIASES: Readonly<Record<From, Readonly<Record<string, string>>>> = {
-  events: { time: "scannedAt", browser: "browserName", platform: "platformName" },
+  events: { time: "scannedAt", browser: "browserName", platform: "platformName", leadScore: "score" },
   visitors: {
     visitorId: "id",
     browser: "browserName",
@@ -139,12 +152,17 @@ const ALIASES: Readonly<Record<From, Readonly<Record<string, string>>>> = {
 };
 
 const TABLES: Readonly<Record<From, ReadonlyMap<string, QueryField>>> = {
-  events: named([...OF_EVENTS, ...OF_LINKS, ...PROFILE, ...PAST]),
+  events: named([...OF_EVENTS, VERDICT, ...OF_LINKS, ...PROFILE, ...PAST, SCORE]),
   visitors: named(OF_VISITORS),
 };
 
 function named(fields: readonly QueryField[]): ReadonlyMap<string, QueryField> {
   return new Map(fields.map((one) => [one.name, one]));
+}
+
+/** Whether a field tells who somebody is: the scope visitors:read is needed for it. */
+export function isPersonal({ level }: QueryField): boolean {
+  return level === "profile" || level === "attribute";
 }
 
 /** All fields that have a fixed name; attributes come to them as "attributes.KEY". */

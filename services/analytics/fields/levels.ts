@@ -1,15 +1,17 @@
+import { scoresSql } from "../scoring/score-sql.ts";
+
 /** What is asked about. */
 export type From = "events" | "visitors";
 
 /**
  * Where a field stands: in the event; in its link; in what is known of an identified visitor; in an attribute of the
- * visitor; in what the visitor did over all that the caller sees; in the latest event of the visitor.
+ * visitor; in what the visitor did over all that the caller sees; in the latest event of the visitor; in its lead score.
  */
-export type Level = "event" | "link" | "profile" | "attribute" | "visitor" | "last";
+export type Level = "event" | "link" | "profile" | "attribute" | "visitor" | "last" | "score";
 
 /** What the SQL of fields needs beside columns. */
 export interface Place {
-  /** Condition (follows WHERE) of all events that the caller sees; undefined: the past of visitors cannot be asked here. */
+  /** Condition (follows WHERE) of all events that the caller sees. */
   seen: string;
   /** Parameter that holds the time of the question, milliseconds since 1970: "$wNow". */
   now: string;
@@ -60,6 +62,8 @@ export function relationOf(level: Exclude<Level, "event">, { seen, now }: Place,
       };
     case "visitor":
       return { by: "visitor_key", key: "visitor_key", sql: peopleSql(seen, now) };
+    case "score":
+      return { by: "visitor_key", key: "visitor_key", sql: scoresSql(seen) };
     case "last":
       return { by: "last_row", key: "row_id", sql: `SELECT rowid AS row_id, * FROM events WHERE ${OWN}` };
   }

@@ -1,10 +1,7 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { Condition } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { QueryInterval, type QueryRequest, type QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
-import { contextOf, type Principal } from "#runtime/context.ts";
-import { fail as refuse } from "#runtime/failure.ts";
+import { contextOf } from "#runtime/context.ts";
 import { bordersOf, zoneOf } from "../aggregates/calendar.ts";
 import { type Ranged, withRange } from "../aggregates/range.ts";
 import { type AnalyticsDeps, ask, type Question } from "../asking.ts";
@@ -12,25 +9,32 @@ import { decodeCursor, encodeCursor } from "../cursor.ts";
 import type { Row } from "../engine/query.ts";
 import { explain } from "../explain.ts";
 import { readWatermark } from "../feed/watermark.ts";
-import { type FieldKind, fieldOf, fieldsOf, type QueryField } from "../fields/fields.ts";
-import type { From } from "../fields/levels.ts";
+import { fieldOf, fieldsOf, type QueryField } from "../fields/fields.ts";
+import { type From, peopleSql } from "../fields/levels.ts";
 import { operatorsOf } from "../fields/predicate.ts";
 import { openValues } from "../fields/values.ts";
-import { compileWhere, placeOf } from "../fields/where.ts";
-import { asOf } from "../scope.ts";
+import { checkPersonal, compileWhere, paramsOf, placeOf, type Where } from "../fields/where.ts";
+import { asOf, scopeOf } from "../scope.ts";
+import { scoringOf } from "../scoring/weights.ts";
+import { answerOf } from "./answer.ts";
 import { fieldsSql, type Ground, groupedSql, INTERVALS, totalsSql } from "./compile.ts";
-import { type Column, columnsOf, FUNCTIONS, isPersonal, type Plan, planOf } from "./plan.ts";
+import { FUNCTIONS, fromOf, type Plan, planOf } from "./plan.ts";
 
 /** Handlers of QueryService. */
 export function queryHandlers(own: AnalyticsDeps): ServiceImpl<typeof QueryService> {
   return {
     query: (request, handler) => query(own, request, handler),
     listQueryFields: ({ from }) => {
-      const both: From[] = ["events", "visitors"];
-      const wanted = both.filter((one) => from === "" || from.toLowerCase() === one);
-      return { fields: wanted.flatMap((one) => fieldsOf(one).map((field) => described(field, one))) };
+      const wanted: From[] = from === "" ? ["events", "visitors"] : [fromOf(from)];
+      return { fields: wanted.flatMap((one) => withAttributes(one).map((field) => described(field, one))) };
     },
   };
+}
+
+/** All fields, with one that stands for every attribute. */
+function withAttributes(from: From): QueryField[] {
+  const attribute = fieldOf(from, "attributes.KEY");
+  return [...fieldsOf(from), ...(attribute === undefined ? [] : [attribute])];
 }
 
 function described(field: QueryField, from: From) {
@@ -44,39 +48,54 @@ function described(field: QueryField, from: From) {
 
 async function query(own: AnalyticsDeps, request: QueryRequest, handler: HandlerContext) {
   const plan = planOf(request);
-  checkPersons(plan, request.where, contextOf(handler).principal);
-  const range = rangeOf(plan, request, contextOf(handler).now());
+  const context = contextOf(handler);
+  checkScopes(plan, request, handler);
+  const range = rangeOf(plan, request, context.now());
   zoneOf(request.timezone || undefined, "UTC");
   const question = await ask(own, handler, range);
-  const { settings, scope: wanted } = question;
-  const zone = zoneOf(request.timezone || undefined, settings.timezone);
-  const asked = JSON.stringify([
-    "query",
-    wanted.asked.map(String),
-    request.where,
-    plan.order,
-    request.fields,
-    plan.from,
-  ]);
+  const zone = zoneOf(request.timezone || undefined, question.settings.timezone);
+  const asked = questionOf(plan, request, question);
   const after = decodeCursor(asked, request.pageToken);
   const upTo = after?.upTo ?? (await readWatermark(question.duck)).position;
-  const scope = plan.fields.length > 0 ? asOf(wanted, upTo) : wanted;
-  const seen = { scope: (await ask(own, handler)).scope, now: contextOf(handler).now() };
+  const at = plan.fields.length > 0 ? upTo : undefined;
+  const { weights } = await scoringOf(own.store, context.principal);
+  const now = after?.total ?? Math.floor(context.now());
+  const all = scopeOf(context, {}, question.settings.scansDays);
+  const seen = { scope: at === undefined ? all : asOf(all, at), now, weights };
+  const scope = at === undefined ? question.scope : asOf(question.scope, at);
   const where = compileWhere(request.where, plan.from, "w", seen);
   const values = openValues("q");
   const starts = startsOf(plan, range, zone);
   const ground: Ground = { scope: scope.sql, where: where.sql, place: placeOf(seen, values), values, starts };
   const read = (sql: string): Promise<Row[]> => {
-    const params = { ...where.params, ...seen.scope.params, ...scope.params, ...values.params };
+    const params = { ...where.params, ...paramsOf(seen), ...scope.params, ...values.params };
     return question.duck.rows(sql, params, question.signal);
   };
   const offset = after?.key ?? 0;
   const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground);
   const [rows, totals] = await Promise.all([read(body), read(totalsSql(plan, ground))]);
   const more = plan.fields.length > 0 && rows.length > plan.limit;
-  const nextPageToken = more ? encodeCursor(asked, { key: offset + plan.limit, id: "", upTo, total: 0 }) : "";
-  const explanation = request.explain ? await told(own, { question, request, zone }) : undefined;
-  return { ...answerOf(plan, { rows, totals: totals[0] ?? {} }), nextPageToken, explanation };
+  const nextPageToken = more ? encodeCursor(asked, { key: offset + plan.limit, id: "", upTo, total: now }) : "";
+  const answer = await answerOf(plan, { rows, totals: totals[0] ?? {} });
+  if (!request.explain) return { ...answer, nextPageToken };
+  const params = { ...where.params, ...paramsOf(seen), ...question.scope.params, ...values.params };
+  const narrowed = { ...question, scope: { ...question.scope, params } };
+  const told = { question: narrowed, range, zone, from: plan.from, where, now: ground.place.now };
+  return { ...answer, nextPageToken, explanation: await tell(own, told) };
+}
+
+/** Visitors, and fields that tell who somebody is, need a scope of their own. */
+function checkScopes(plan: Plan, { where }: QueryRequest, handler: HandlerContext): void {
+  const aggregated = plan.aggregates.flatMap(({ field }) => field ?? []);
+  const fields = [...plan.groups, ...plan.fields, ...aggregated];
+  const { principal } = contextOf(handler);
+  const email = plan.from === "visitors" ? fieldOf("visitors", "email") : undefined;
+  checkPersonal(principal, { from: plan.from, where, fields: email === undefined ? fields : [...fields, email] });
+}
+
+/** What a page token belongs to. */
+function questionOf({ order, from }: Plan, { where, fields }: QueryRequest, { scope }: Question): string {
+  return JSON.stringify(["query", scope.asked.map(String), where, order, fields, from]);
 }
 
 /** The range of a query; one that groups by time has an end on both sides. */
@@ -90,54 +109,19 @@ function startsOf({ interval }: Plan, { startDate, endDate }: Ranged, zone: stri
   return bordersOf({ start: timestampMs(startDate), end: timestampMs(endDate), interval: calendar, zone });
 }
 
-async function told(own: AnalyticsDeps, given: { question: Question; request: QueryRequest; zone: string }) {
-  const { startDate, endDate } = given.request;
-  const notes =
-    given.request.where.length > 0 ? ["The counts here are of the range, before the conditions of the query."] : [];
-  return explain(given.question, {
+async function tell(
+  own: AnalyticsDeps,
+  given: { question: Question; range: Ranged; zone: string; from: From; where: Where; now: string },
+) {
+  const { question, from, where, now, range } = given;
+  const { startDate, endDate } = range;
+  const people = `SELECT visitor_key FROM (${peopleSql(question.scope.sql, now)}) WHERE ${where.sql}`;
+  return explain(question, {
     definition: "query",
     startDate,
     endDate,
     timezone: given.zone,
-    notes,
+    where: from === "events" ? where.sql : `visitor_key IN (${people})`,
     log: own.log,
   });
-}
-
-function answerOf(plan: Plan, { rows, totals }: { rows: readonly Row[]; totals: Row }) {
-  const columns = columnsOf(plan);
-  const numbers = plan.fields.length > 0 ? [] : columns.slice(columns.length - plan.aggregates.length);
-  return {
-    columns: columns.map(({ name, kind }) => ({ name, type: kind })),
-    rows: rows.slice(0, plan.limit).map((row) => shown(row, columns)),
-    totals: shown(totals, numbers),
-    totalCount: BigInt(Number(totals.n ?? 0)),
-    truncated: plan.fields.length === 0 && rows.length > plan.limit,
-  };
-}
-
-function shown(row: Row, columns: readonly Column[]): JsonObject {
-  return Object.fromEntries(columns.map(({ name, kind }, index) => [name, valueIn(row[`c${index}`], kind)]));
-}
-
-function valueIn(value: unknown, kind: FieldKind): JsonValue {
-  if (value === null || value === undefined) return null;
-  if (kind === "time") return new Date(Number(value)).toISOString();
-  if (kind === "strings") return [...((value as { items?: readonly unknown[] }).items ?? [])].map(String);
-  if (typeof value === "boolean") return value;
-  if (kind !== "number") return String(value);
-  // A decimal of DuckDB has its own text.
-  return Number(typeof value === "object" ? String(value) : value);
-}
-
-/** Who somebody is needs a scope of its own. */
-function checkPersons(plan: Plan, where: readonly Condition[], { scopes, keyClass }: Principal): void {
-  if (keyClass === "internal" || scopes.includes("admin") || scopes.includes("visitors:read")) return;
-  const fields = [...plan.groups, ...plan.fields, ...plan.aggregates.flatMap(({ field }) => field ?? [])];
-  const asks = (one: Condition): boolean => {
-    const field = fieldOf(plan.from, one.field);
-    return (field !== undefined && isPersonal(field)) || one.anyOf.some(asks);
-  };
-  if (plan.from === "visitors" || fields.some(isPersonal) || where.some(asks))
-    throw refuse("PERMISSION_DENIED", { scope: "visitors:read" });
 }

@@ -47,8 +47,8 @@ export const FUNCTIONS = {
   countUnique: ({ kind }: QueryField) => kind !== "strings",
   sum: isNumber,
   avg: isNumber,
-  min: ({ kind }: QueryField) => kind === "number" || kind === "time",
-  max: ({ kind }: QueryField) => kind === "number" || kind === "time",
+  min: hasOrder,
+  max: hasOrder,
   median: isNumber,
   p95: isNumber,
 } as const;
@@ -59,6 +59,10 @@ export type AggregateFn = keyof typeof FUNCTIONS;
 /** Attributes have values of any kind; their numbers can be added up. */
 function isNumber({ kind, level }: QueryField): boolean {
   return kind === "number" || level === "attribute";
+}
+
+function hasOrder(field: QueryField): boolean {
+  return isNumber(field) || field.kind === "time";
 }
 
 const DEFAULT_LIMIT = 100;
@@ -79,12 +83,14 @@ export function planOf(request: QueryRequest): Plan {
   const aggregates = select.map((one, index) => aggregateOf(one, { from, path: `select[${index}]` }));
   const plan: Plan = { from, groups, fields, aggregates, interval, limit, order: [] };
   checkNames(columnsOf(plan));
+  checkCells(plan);
   return { ...plan, order: request.orderBy.map((one, index) => orderOf(one, columnsOf(plan), `order_by[${index}]`)) };
 }
 
 const COUNT = { fn: "count", field: undefined, as: undefined } as Pick<QueryAggregate, "fn" | "field" | "as">;
 
-function fromOf(word: string): From {
+/** What a word for the rows means. */
+export function fromOf(word: string): From {
   const plain = word.toLowerCase().replace(/^query_from_/, "");
   if (plain === "" || plain === "events") return "events";
   if (plain === "visitors") return "visitors";
@@ -94,7 +100,7 @@ function fromOf(word: string): From {
 function known(from: From, name: string, path: string): QueryField {
   const field = fieldOf(from, name);
   if (field === undefined) throw fail("FIELD_UNKNOWN", { field: path, known: namesOf(from) });
-  return field.key === undefined ? field : { ...field, name };
+  return { ...field, name }; // a field of two names answers to the one that was asked for
 }
 
 const WORDS = new Map(Object.keys(FUNCTIONS).map((fn) => [fn.toLowerCase(), fn as AggregateFn]));
@@ -124,6 +130,14 @@ export function columnsOf({ groups, fields, aggregates, interval }: Omit<Plan, "
   return [...time, ...members, ...numbers];
 }
 
+/** So many values an answer has at most: they are made into JSON on one thread. */
+const MOST_CELLS = 100_000;
+
+function checkCells(plan: Omit<Plan, "order">): void {
+  const most = Math.floor(MOST_CELLS / columnsOf(plan).length);
+  if (plan.limit > most) throw fail("QUERY_WIDE", { field: "limit", most, columns: columnsOf(plan).length });
+}
+
 function checkNames(columns: readonly Column[]): void {
   const seen = new Set<string>();
   for (const { name } of columns) {
@@ -138,9 +152,4 @@ function orderOf({ field, by, direction, desc }: QueryOrder, columns: readonly C
   if (column < 0)
     throw fail("FIELD_UNKNOWN", { field: `${path}.field`, known: columns.map((one) => one.name).join(", ") });
   return { column, isDescending: desc || direction === SortDirection.DESC };
-}
-
-/** Fields that tell who somebody is. */
-export function isPersonal({ level }: QueryField): boolean {
-  return level === "profile" || level === "attribute";
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
@@ -15,10 +15,11 @@ import { decodeCursor, encodeCursor } from "../cursor.ts";
 import { visitorsWithIncludes } from "../events/includes.ts";
 import { explain } from "../explain.ts";
 import { readWatermark } from "../feed/watermark.ts";
-import { compileWhere } from "../fields/where.ts";
+import { checkPersonal, compileWhere } from "../fields/where.ts";
 import { fail } from "../reasons.ts";
 import { asOf } from "../scope.ts";
-import { readMembers, readSize } from "./members.ts";
+import { scoringOf } from "../scoring/weights.ts";
+import { conditionsOf, membersSql, readMembers, readSize } from "./members.ts";
 import { type BehaviourRule, type SegmentDoc, segmentModel, segmentNameModel } from "./model.ts";
 
 /** Handlers of SegmentService. */
@@ -36,15 +37,18 @@ export function segmentHandlers(own: AnalyticsDeps): ServiceImpl<typeof SegmentS
         segmentsOf(own, handler).find(query),
         segmentsOf(own, handler).count({ test }),
       ]);
-      const segments = await Promise.all(docs.slice(0, size).map((doc) => sized(own, doc, handler)));
+      // One after the other: a list must not take the turns of all other questions.
+      const segments: Awaited<ReturnType<typeof sized>>[] = [];
+      for (const doc of docs.slice(0, size)) segments.push(await sized(own, doc, handler));
       const cursor = { key: skip + size, id: "", upTo: 0, total: 0 };
       const nextPageToken = docs.length > size ? encodeCursor(["segments", workspace, test], cursor) : "";
       return { segments, nextPageToken, totalCount: BigInt(total) };
     },
     getSegment: async ({ segmentId, explain: isAsked }, handler) => {
-      const segment = await sized(own, await find(own, segmentId, handler), handler);
+      const doc = await find(own, segmentId, handler);
+      const segment = await sized(own, doc, handler);
       if (!isAsked) return { segment };
-      return { segment, explanation: await explain(await ask(own, handler), { definition: "segments", log: own.log }) };
+      return { segment, explanation: await told(own, doc, handler) };
     },
     updateSegment: async (request, handler) => ({
       segment: await sized(own, await update(own, request, handler), handler),
@@ -65,7 +69,8 @@ export function segmentHandlers(own: AnalyticsDeps): ServiceImpl<typeof SegmentS
       const size = Math.min(pageSize, 200);
       const offset = after?.key ?? 0;
       const at = after === undefined ? now() : after.total;
-      const { rows, total } = await readMembers(question, { doc, now: at, upTo, offset, size });
+      const { weights } = await scoringOf(own.store, principal);
+      const { rows, total } = await readMembers(question, { doc, now: at, weights, upTo, offset, size });
       const asking = { ...question, scope: asOf(question.scope, upTo) };
       const page = { rows: rows.slice(0, size), include: new Set(include) };
       const visitors = await visitorsWithIncludes({ ...own, handler }, asking, page);
@@ -115,9 +120,11 @@ function ruleOf({ linkId, tag, atLeast = 1, withinDays, never }: Behaviour): Beh
 /** Refuses what cannot be asked for, before it is stored. */
 async function check(own: AnalyticsDeps, doc: SegmentDoc, handler: HandlerContext): Promise<void> {
   if (doc.where.list.length + doc.behaviours.list.length === 0) throw fail("SEGMENT_EMPTY", { field: "where" });
-  const { scope } = await ask(own, handler);
-  const conditions = doc.where.list.map((one) => fromJson(ConditionSchema, one as JsonValue));
-  compileWhere(conditions, "visitors", "w", { scope, now: contextOf(handler).now() });
+  const { principal, now } = contextOf(handler);
+  const conditions = conditionsOf(doc);
+  checkPersonal(principal, { from: "visitors", where: conditions });
+  const [{ scope }, { weights }] = await Promise.all([ask(own, handler), scoringOf(own.store, principal)]);
+  compileWhere(conditions, "visitors", "w", { scope, now: now(), weights });
 }
 
 async function claimName(own: AnalyticsDeps, doc: SegmentDoc, handler: HandlerContext): Promise<void> {
@@ -151,13 +158,26 @@ async function update(own: AnalyticsDeps, request: UpdateSegmentRequest, handler
   return stored;
 }
 
+/** Where the size of a segment comes from: the events of those who are in it. */
+async function told(own: AnalyticsDeps, doc: SegmentDoc, handler: HandlerContext) {
+  const { principal, now } = contextOf(handler);
+  const question = await ask(own, handler);
+  const { weights } = await scoringOf(own.store, principal);
+  const { sql, params } = membersSql(question, { doc, now: now(), weights });
+  const scope = { ...question.scope, params: { ...params, ...question.scope.params } };
+  const where = `visitor_key IN (SELECT visitor_key FROM (${sql}))`;
+  return explain({ ...question, scope }, { definition: "segments", where, log: own.log });
+}
+
 /** A segment as clients see it, with how many are in it now. */
 async function sized(own: AnalyticsDeps, doc: SegmentDoc, handler: HandlerContext) {
-  const now = contextOf(handler).now();
-  const size = await readSize(await ask(own, handler), { doc, now });
+  const { principal, now: clock } = contextOf(handler);
+  const now = clock();
+  const { weights } = await scoringOf(own.store, principal);
+  const size = await readSize(await ask(own, handler), { doc, now, weights });
   return {
     ...{ id: doc.id, name: doc.name, description: doc.description },
-    where: doc.where.list.map((one) => fromJson(ConditionSchema, one as JsonValue)),
+    where: conditionsOf(doc),
     behaviours: [...doc.behaviours.list],
     size: BigInt(size),
     asOf: timestampFromMs(now),

@@ -6,6 +6,7 @@ import { peopleSql } from "../fields/levels.ts";
 import { openValues, type Values } from "../fields/values.ts";
 import { compileWhere } from "../fields/where.ts";
 import { asOf } from "../scope.ts";
+import type { Parts } from "../scoring/parts.ts";
 import type { BehaviourRule, SegmentDoc } from "./model.ts";
 
 const DAY_MS = 86_400_000;
@@ -15,13 +16,20 @@ export function conditionsOf({ where }: Pick<SegmentDoc, "where">): Condition[] 
   return where.list.map((one) => fromJson(ConditionSchema, one as JsonValue));
 }
 
+/** Whose members, at what time (milliseconds since 1970), and the weights of the workspace's lead score. */
+export interface Membership {
+  doc: Pick<SegmentDoc, "where" | "behaviours">;
+  now: number;
+  weights: Parts;
+}
+
 /** Who is in a segment: SQL of one row a visitor, with `visitor_key` and what it did. `upTo`: as of that position of the log. */
 export function membersSql(
   { scope }: Question,
-  { doc, now, upTo }: { doc: Pick<SegmentDoc, "where" | "behaviours">; now: number; upTo?: number },
+  { doc, now, weights, upTo }: Membership & { upTo?: number },
 ): { sql: string; params: Params } {
   const seen = upTo === undefined ? scope : asOf(scope, upTo);
-  const where = compileWhere(conditionsOf(doc), "visitors", "w", { scope: seen, now });
+  const where = compileWhere(conditionsOf(doc), "visitors", "w", { scope: seen, now, weights });
   const values = openValues("b");
   const did = doc.behaviours.list.map((rule) => behaviourSql(rule, { seen: seen.sql, values, now }));
   const people = peopleSql(seen.sql, values.bindAs("Now", BigInt(Math.floor(now))));
@@ -45,7 +53,7 @@ function behaviourSql(
 }
 
 /** How many visitors are in a segment now. */
-export async function readSize(question: Question, given: { doc: SegmentDoc; now: number }): Promise<number> {
+export async function readSize(question: Question, given: Membership): Promise<number> {
   const { sql, params } = membersSql(question, given);
   const whole = `SELECT count(*) AS n FROM (${sql})`;
   const [row] = await question.duck.rows(whole, params, question.signal);
@@ -55,7 +63,7 @@ export async function readSize(question: Question, given: { doc: SegmentDoc; now
 /** A page of a segment's visitors as rows, those with the latest event first. */
 export async function readMembers(
   question: Question,
-  given: { doc: SegmentDoc; now: number; upTo: number; offset: number; size: number },
+  given: Membership & { upTo: number; offset: number; size: number },
 ): Promise<{ rows: Row[]; total: number }> {
   const { sql, params } = membersSql(question, given);
   const page = `WITH members AS MATERIALIZED (${sql})

@@ -5,7 +5,8 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { VisitorChange, VisitorChangedSchema } from "#gen/waymark/events/v1/corrections_pb.ts";
-import { contextOf } from "#runtime/context.ts";
+import { contextOf, type Principal } from "#runtime/context.ts";
+import { fail as refuse } from "#runtime/failure.ts";
 import { POSITION_HEADER } from "#runtime/positions.ts";
 import { type AnalyticsDeps, type Asking, ask } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
@@ -62,6 +63,7 @@ export function visitorHandlers(own: AnalyticsDeps): ServiceImpl<typeof VisitorS
     },
     queryAttributeDistribution: async (request, handler) => {
       const { key, linkId, startDate, endDate, limit = 10 } = request;
+      checkKey(key, contextOf(handler).principal);
       const question = await ask(own, handler, { linkId, startDate, endDate });
       const reply = await readDistribution(question, { key, limit });
       if (!request.explain) return reply;
@@ -73,6 +75,13 @@ export function visitorHandlers(own: AnalyticsDeps): ServiceImpl<typeof VisitorS
     queryAttributeValues: async ({ key, linkId, startDate, endDate, limit = 100 }, handler) =>
       readValues(await ask(own, handler, { linkId, startDate, endDate }), { key, limit }),
   };
+}
+
+/** Addresses, numbers and names tell who somebody is: that needs a scope of its own. */
+function checkKey(key: string, { scopes, keyClass }: Principal): void {
+  if (!key.startsWith("$") || keyClass === "internal") return;
+  if (!scopes.includes("admin") && !scopes.includes("visitors:read"))
+    throw refuse("PERMISSION_DENIED", { scope: "visitors:read" });
 }
 
 function worldOf({ store }: AnalyticsDeps, handler: HandlerContext): World {

@@ -104,6 +104,12 @@ describe("a visitor", () => {
     expect((await api().queryAttributeDistribution({ key: "city" }, by)).data).toMatchObject([
       { label: "Berlin", visitorCount: 1, percentage: 100 },
     ]);
+    const reader = ground.by({ workspace: `people${run}`, keyClass: "analytics", scopes: ["analytics:read"] });
+    expect(await refused(api().queryAttributeDistribution({ key: "$email" }, reader))).toEqual([
+      Code.PermissionDenied,
+      undefined,
+    ]);
+    expect((await api().queryAttributeDistribution({ key: "city" }, reader)).total).toBe(1);
     expect((await api().queryAttributeValues({ key: "city" }, by)).data.map(({ value }) => value)).toEqual(["Berlin"]);
   });
 
