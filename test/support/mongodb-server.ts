@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./ports.ts";
+import { standsStill, treeOf } from "./processes.ts";
 import { serverProgram } from "./servers.ts";
 
 /** A server that speaks MongoDB's protocol, for tests. */
@@ -149,6 +150,7 @@ async function signalAll(child: ChildProcess, signal: NodeJS.Signals): Promise<v
   const pids = treeOf(child.pid as number);
   if (signal === "SIGKILL") for (const pid of pids) send(pid, "SIGSTOP");
   for (const pid of pids) send(pid, signal);
+  if (signal === "SIGSTOP") await Promise.all(pids.map(standsStill));
   if (signal !== "SIGKILL" && signal !== "SIGTERM") return;
   await ended(child);
   for (const until = Date.now() + LIMIT_MS; pids.some((pid) => send(pid, 0)) && Date.now() < until; ) await delay(20);
@@ -161,28 +163,5 @@ function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     return false;
-  }
-}
-
-/** The process and all that descend from it: PostgreSQL's have process groups of their own. */
-function treeOf(root: number): number[] {
-  const children = new Map<number, number[]>();
-  for (const name of readdirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    const parent = parentOf(name);
-    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
-  }
-  const tree = [root];
-  for (const pid of tree) tree.push(...(children.get(pid) ?? []));
-  return tree;
-}
-
-/** Fourth word of "/proc/7/stat": "7 (a name) S 1 …". */
-function parentOf(pid: string): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return undefined;
   }
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./ports.ts";
+import { standsStill } from "./processes.ts";
 import { isMissing, serverProgram } from "./servers.ts";
 
 /** A NATS server of a test. */
@@ -13,7 +14,7 @@ export interface NatsServer {
   url: string;
   /** Of the process that runs now. */
   pid: () => number;
-  /** SIGKILL resolves when the process is gone, SIGSTOP and SIGCONT at once. */
+  /** SIGKILL resolves when the process is gone, SIGSTOP when it stands still, SIGCONT at once. */
   kill: (signal: NodeJS.Signals) => Promise<void>;
   /** Starts it again on the same folder and port, with other settings where they are given; kills it first where it still runs. */
   restart: (changed?: Pick<NatsServerOptions, "maxStoreBytes">) => Promise<void>;
@@ -71,7 +72,8 @@ export async function startNats(options: NatsServerOptions = {}): Promise<NatsSe
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, "exit");
     child.kill(signal);
-    if (signal === "SIGSTOP" || signal === "SIGCONT") return;
+    if (signal === "SIGSTOP") return standsStill(child.pid as number);
+    if (signal === "SIGCONT") return;
     if (signal !== "SIGKILL") child.kill("SIGCONT"); // a stopped one would not hear it
     await gone;
   };
