@@ -58,12 +58,23 @@ export function accessStore(deps: Pick<ServiceDeps, "store" | "log" | "newId" | 
 
 export type AccessStore = ReturnType<typeof accessStore>;
 
+/** What page is wanted, of what documents. */
+interface WantedPage<T extends Doc> {
+  /** 0: fifty. */
+  size: number;
+  /** The largest size; absent: two hundred. */
+  most?: number;
+  token: string;
+  direction: 1 | -1;
+  where?: Where<T>;
+}
+
 /** A page of documents by the time they were made, then by id: first the rest of the time at which the page before ended. */
 export async function pageByTime<T extends Doc & { createdAt: number }>(
   collection: Collection<T>,
-  page: { size: number; token: string; direction: 1 | -1 },
+  page: WantedPage<T>,
 ): Promise<{ docs: T[]; nextPageToken: string }> {
-  const size = Math.min(page.size === 0 ? 50 : page.size, 200);
+  const size = Math.min(page.size === 0 ? 50 : page.size, page.most ?? 200);
   const after = decodeCursor(page.token);
   const beyond = <V>(value: V) => (page.direction === 1 ? { gt: value } : { lt: value });
   const wheres =
@@ -74,7 +85,11 @@ export async function pageByTime<T extends Doc & { createdAt: number }>(
   for (const where of wheres as Where<T>[]) {
     if (found.length <= size)
       found.push(
-        ...(await collection.find({ where, sort: [["createdAt", page.direction]], limit: size + 1 - found.length })),
+        ...(await collection.find({
+          where: { ...page.where, ...where },
+          sort: [["createdAt", page.direction]],
+          limit: size + 1 - found.length,
+        })),
       );
   }
   const docs = found.slice(0, size);

@@ -11,9 +11,9 @@ import { makeKey, revokeKey } from "./keys.ts";
 import type { KeyDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { CLASS_SCOPES, SCOPES } from "./scopes.ts";
-import type { AccessStore } from "./store.ts";
+import { type AccessStore, pageByTime } from "./store.ts";
 
-/** The most tokens of a list: it has no pages. */
+/** The most tokens of a page, and as many as there are when nobody says how many. */
 const MOST = 1_000;
 
 /** Resources as the vendor's clients call them; they take no other scopes than those of these. */
@@ -28,6 +28,8 @@ const OWN_NAMES = new Map(Object.entries(VENDOR_NAMES).map(([own, vendor]) => [v
 
 /** Classes of keys that are tokens. */
 const CLASSES = ["production", "development", "analytics", "publishable"];
+
+const LIVE = { revokedAt: { exists: false }, class: { in: CLASSES } } as const;
 
 const GRANTABLE = Object.keys(SCOPES).filter((scope) => scope !== "admin");
 
@@ -65,8 +67,7 @@ function everything(ofClass: string, { scopes }: Principal): string[] {
 export function tokenHandlers(store: AccessStore): ServiceImpl<typeof WorkspaceTokenService> {
   const find = async (id: string, workspace: string): Promise<KeyDoc> => {
     const key = await store.keys.of(workspace).get(id);
-    if (key === undefined || key.revokedAt !== undefined || !CLASSES.includes(key.class))
-      throw fail("KEY_NOT_FOUND", { keyId: id });
+    if (key === undefined || !CLASSES.includes(key.class)) throw fail("KEY_NOT_FOUND", { keyId: id });
     return key;
   };
   return {
@@ -78,15 +79,17 @@ export function tokenHandlers(store: AccessStore): ServiceImpl<typeof WorkspaceT
       const { key, secret } = await makeKey(store, context, wanted);
       return { accessToken: secret, token: toToken(key, context.principal.workspace) };
     },
-    listWorkspaceTokens: async (_request, handler) => {
+    listWorkspaceTokens: async ({ pageSize = MOST, pageToken, cursor }, handler) => {
       const { workspace } = contextOf(handler).principal;
-      const keys = await store.keys.of(workspace).find({ sort: [["createdAt", -1]], limit: MOST });
-      const tokens = keys.filter((key) => key.revokedAt === undefined && CLASSES.includes(key.class));
-      return { tokens: tokens.map((key) => toToken(key, workspace)) };
+      const page = { size: pageSize, most: MOST, token: pageToken || cursor, direction: -1, where: LIVE } as const;
+      const { docs, nextPageToken } = await pageByTime(store.keys.of(workspace), page);
+      return { tokens: docs.map((key) => toToken(key, workspace)), nextPageToken: nextPageToken || undefined };
     },
     getWorkspaceToken: async ({ id }, handler) => {
       const { workspace } = contextOf(handler).principal;
-      return { token: toToken(await find(id, workspace), workspace) };
+      const key = await find(id, workspace);
+      if (key.revokedAt !== undefined) throw fail("KEY_NOT_FOUND", { keyId: id });
+      return { token: toToken(key, workspace) };
     },
     deleteWorkspaceToken: async ({ id }, handler) => {
       const context = contextOf(handler);

@@ -60,7 +60,7 @@ async function listEvents(own: AnalyticsDeps, request: ListEventsRequest, handle
   const { linkId, visitorId, startDate, endDate } = request;
   const narrow = { linkId, visitorId, startDate, endDate };
   const question = ["events", ...scopeOf(contextOf(handler), narrow).asked];
-  const after = decodeCursor(question, request.pageToken);
+  const after = decodeCursor(question, request.pageToken || request.cursor);
   const asking = await ask(own, handler, narrow);
   const page = await readEvents(asking, { after, size: sizeOf(request.pageSize, { default: 100, most: 1_000 }) });
   const all = { ...asking, scope: asOf((await ask(own, handler)).scope, page.upTo) };
@@ -79,7 +79,7 @@ async function listVisitors(own: AnalyticsDeps, request: ListVisitorsRequest, ha
   const sort = sortColumnOf(request.sortField);
   const direction = request.sortDirection || SortDirection.DESC;
   const question = ["visitors", ...scopeOf(contextOf(handler)).asked, linkId, search, email, sort, direction];
-  const after = decodeCursor(question, request.pageToken, isDeviceKey);
+  const after = decodeCursor(question, request.pageToken || request.cursor, isDeviceKey);
   const asking = await ask(own, handler);
   const size = sizeOf(request.pageSize, { default: 50, most: 200 });
   const page = await readVisitors(asking, { linkId, search, email, sort, direction, after, size });

@@ -35,10 +35,16 @@ export interface Narrowing {
 const DAY_MS = 24 * 60 * 60 * 1_000;
 const TEST_MS = 30 * DAY_MS;
 
+/** Since when a workspace keeps events, milliseconds since 1970; undefined: for good. */
+export function keptSince(scansDays: number, now: number): number | undefined {
+  return scansDays === 0 ? undefined : now - scansDays * DAY_MS;
+}
+
 /** How far back a caller is shown events: a development key 30 days, and nobody longer than the workspace keeps them (0: for good). */
 export function floorOf({ principal, now }: Caller, scansDays: number): Floor | undefined {
   const byClass: Floor | undefined = principal.test ? { at: now() - TEST_MS, why: "KEY_CLASS" } : undefined;
-  const kept: Floor | undefined = scansDays === 0 ? undefined : { at: now() - scansDays * DAY_MS, why: "RETENTION" };
+  const since = keptSince(scansDays, now());
+  const kept: Floor | undefined = since === undefined ? undefined : { at: since, why: "RETENTION" };
   if (byClass === undefined || kept === undefined) return byClass ?? kept;
   return byClass.at >= kept.at ? byClass : kept;
 }

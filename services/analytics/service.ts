@@ -18,6 +18,7 @@ import { attributionHandlers } from "./attribution/handlers.ts";
 import { cohortHandlers } from "./cohorts/handlers.ts";
 import { type Duck, openDuck } from "./engine/duck.ts";
 import { type Gate, openGate } from "./engine/gate.ts";
+import { startExpiry } from "./expiry.ts";
 import { exportHandlers } from "./exports/handlers.ts";
 import { replicaOf, startExports } from "./exports/runner.ts";
 import { FEED_SUBJECTS } from "./feed/changes.ts";
@@ -30,7 +31,7 @@ import { analyticsModels } from "./model.ts";
 import { queryHandlers } from "./query/handlers.ts";
 import { scoringHandlers } from "./scoring/handlers.ts";
 import { segmentHandlers } from "./segments/handlers.ts";
-import { openSettings } from "./settings.ts";
+import { openSettings, type Settings } from "./settings.ts";
 import { syncHandlers } from "./sync/handlers.ts";
 import { visitorHandlers } from "./visitors/handlers.ts";
 
@@ -47,13 +48,13 @@ export const analytics = defineService({
   calls: ["access", "codes", "scans"],
   keepsFiles: true,
   publishes: ["visitors.changed"],
-  consumes: FEED_SUBJECTS,
+  consumes: [...FEED_SUBJECTS, "workspaces.changed"],
   routes: (router, deps) => {
     const own = {
       ...deps,
       engine: engineOf(deps),
       publicUrl: publicUrlOf(deps.config),
-      settingsOf: openSettings(deps),
+      settingsOf: settingsIn(deps).of,
     };
     router.service(AnalyticsService, analyticsHandlers(own));
     router.service(AggregateService, aggregateHandlers(own));
@@ -74,12 +75,15 @@ export const analytics = defineService({
     const exports = exportsIn(deps);
     const duck = await openDuck({ path, exports, memoryMb: MEMORY_MB, schema: SCHEMA, fingerprint: FINGERPRINT });
     const gate = engineOf(deps);
+    const settings = settingsIn(deps);
+    const news = settings.follow(deps.log);
+    const expiry = startExpiry({ settingsOf: settings.of, now: deps.now, engine: gate });
     const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
     const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports });
     return {
-      gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.() }),
+      gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.(), ...expiry.gauges?.() }),
       stop: async () => {
-        await runner.stop();
+        await Promise.all([runner.stop(), expiry.stop(), news.stop()]);
         gate.close();
         await feed.stop();
         await duck.close();
@@ -91,6 +95,15 @@ export const analytics = defineService({
 /** Where the files of exports lie. */
 function exportsIn({ config }: ServiceDeps): string {
   return resolve(config.data, "exports");
+}
+
+/** The settings that the handlers of each host remember, and its background work has forgotten as they change. */
+const remembered = new WeakMap<ServiceDeps, Settings>();
+
+function settingsIn(deps: ServiceDeps): Settings {
+  const settings = remembered.get(deps) ?? openSettings(deps);
+  remembered.set(deps, settings);
+  return settings;
 }
 
 /** The engine of each host; handlers are bound before it opens. */

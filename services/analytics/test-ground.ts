@@ -52,6 +52,8 @@ export interface AnalyticsGround {
   registry: RegistryStandIn;
   /** Codes as their service knows them. */
   targets: Target[];
+  /** How many days workspaces keep events, where not for good. */
+  scansDays: Map<string, number>;
   /** Appends one entry of touches of one purpose; its position. */
   append: (touches: readonly Touch[], recordedAt?: number) => Promise<number>;
   /** Resolves when all that is on the log can be asked for. */
@@ -72,14 +74,16 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
   const store = openSqliteStore({ path: join(folder, "store.db"), models: analyticsModels });
   const registry: RegistryStandIn = { until: Number.POSITIVE_INFINITY, isDown: false, asked: [] };
   const targets: Target[] = [];
+  const scansDays = new Map<string, number>();
   const clock = { now: NOW };
   const logger = openLogger("silent");
   const ground = { config, store, log, logger, secrets: openSecrets(config), announce: () => {} };
-  const hosted = await hostServices([neighbours(log, { registry, targets }), analytics], ground);
+  const hosted = await hostServices([neighbours(log, { registry, targets, scansDays }), analytics], ground);
   return {
     log,
     registry,
     targets,
+    scansDays,
     store,
     api: hosted.client(AnalyticsService),
     client: hosted.client,
@@ -104,7 +108,9 @@ export async function openAnalyticsGround(given?: { folder: string }): Promise<A
   };
 }
 
-function neighbours(log: Log, { registry, targets }: { registry: RegistryStandIn; targets: Target[] }) {
+type Neighbours = Pick<AnalyticsGround, "registry" | "targets" | "scansDays">;
+
+function neighbours(log: Log, { registry, targets, scansDays }: Neighbours) {
   const firsts = openFirsts(log);
   return defineService({
     name: "neighbours",
@@ -133,7 +139,8 @@ function neighbours(log: Log, { registry, targets }: { registry: RegistryStandIn
       router.service(WorkspaceService, {
         getWorkspace(_request, handler) {
           const { workspace: id } = contextOf(handler).principal;
-          return { workspace: { id, name: `Workspace ${id}` } };
+          const retention = { scansDays: scansDays.get(id) ?? 0 };
+          return { workspace: { id, name: `Workspace ${id}`, retention } };
         },
       });
     },

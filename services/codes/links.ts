@@ -115,13 +115,13 @@ function editOf(request: UpdateLinkRequest): Edit {
 
 async function listLinks(deps: ServiceDeps, request: ListLinksRequest, handler: HandlerContext) {
   const { workspace, test } = contextOf(handler).principal;
-  const { search, tags, sortBy, sortDirection, pageToken, pageSize = 20 } = request;
+  const { search, tags, sortBy, sortDirection, pageSize = 20 } = request;
   const { docs, total, nextToken } = await linkPage(deps.store.collection(codeModel).of(workspace), {
     selection: { test, search, tags },
     sortBy,
     sortDirection,
     limit: Math.min(pageSize, 200),
-    token: pageToken,
+    token: request.pageToken || request.cursor,
     count: (ids) => countScans(deps, ids, forward(handler)),
   });
   const links = await linksOf(deps, { docs, totals: await totalsOf(deps, docs, handler) }, handler);
@@ -131,9 +131,9 @@ async function listLinks(deps: ServiceDeps, request: ListLinksRequest, handler: 
 /** A page token of tags is the name of the last one, in base64url. */
 async function listTags(deps: ServiceDeps, request: ListLinkTagsRequest, handler: HandlerContext) {
   const { workspace, test } = contextOf(handler).principal;
-  const { search, pageToken, pageSize = 100 } = request;
+  const { search, pageSize = 100 } = request;
   const limit = Math.min(pageSize, 1000);
-  const after = Buffer.from(pageToken, "base64url").toString();
+  const after = Buffer.from(request.pageToken || request.cursor, "base64url").toString();
   const tags = deps.store.collection(codeTagModel).of(workspace);
   const found = [];
   for await (const chunk of tags.stream({ where: { test, name: { gt: after } }, sort: [["name", 1]] })) {

@@ -1,15 +1,24 @@
 """Calls everything of the Analytics API that the vendor's own client has. Arguments: base URL of Waymark, key. Prints a line a call."""
 
 import base64
+import csv
+import io
+import json
 import sys
-import time
 from datetime import datetime, timedelta, timezone
 
 import linkbreakers as lb
-from linkbreakers.exceptions import ApiException
+from linkbreakers.exceptions import ApiException, BadRequestException, ConflictException
+from linkbreakers.exceptions import ForbiddenException, NotFoundException, UnauthorizedException
 
 url, key = sys.argv[1:3]
-client = lb.ApiClient(lb.Configuration(host=f"{url}/analytics", access_token=key))
+
+
+def client_of(token):
+    return lb.ApiClient(lb.Configuration(host=f"{url}/analytics", access_token=token))
+
+
+client = client_of(key)
 events, visitors, data = lb.EventsApi(client), lb.VisitorsApi(client), lb.AnalyticsDataApi(client)
 metrics, series, links = lb.WorkspaceMetricsApi(client), lb.TimeSeriesApi(client), lb.LinksApi(client)
 tags, tokens, scopes = lb.TagsApi(client), lb.WorkspaceTokensApi(client), lb.APIScopesApi(client)
@@ -22,89 +31,256 @@ failures = 0
 def check(name, call, holds):
     """Calls, and checks what the client made of the answer."""
     global failures
+    answer = None
     try:
         answer = call()
         assert holds(answer), f"the answer is {answer}"
         print(f"ok {name}")
-        return answer
     except Exception as error:  # whatever goes wrong is what this is about
         failures += 1
         print(f"FAILED {name}: {type(error).__name__}: {str(error)[:600]}")
-        return None
+    return answer
 
 
-def status_of(call):
-    try:
-        call()
-        return 200
-    except ApiException as error:
-        return error.status
+def refuse(name, call, kind, says=""):
+    """Calls, and checks that the client throws this error, in whose body it reads its own model of errors."""
+
+    def answer():
+        try:
+            return call()
+        except ApiException as error:
+            return error
+
+    def holds(error):
+        inner = lb.ErrorResponse.from_dict(json.loads(error.body)["error"])
+        return isinstance(error, kind) and inner.code == error.status and says in inner.message
+
+    check(name, answer, holds)
+
+
+def pages(call, read):
+    """All items of a list, by pages as its client goes through them."""
+    items, token = [], ""
+    while True:
+        part = call(token)
+        items += read(part)
+        token = part.next_page_token
+        if not token:
+            return items
 
 
 made = check(
     "links create",
-    lambda: links.links_service_create(lb.CreateLinkRequest(destination="https://example.com/a", name="First", tags=["spring"])),
-    lambda answer: answer.link.name == "First" and answer.link.event_count == 0,
+    lambda: links.links_service_create(
+        lb.CreateLinkRequest(
+            destination="https://example.com/a", name="First", tags=["spring"], metadata={"shelf": "3"}, conversionTracking=False
+        )
+    ),
+    lambda answer: answer.link.name == "First"
+    and answer.link.event_count == 0
+    and answer.link.metadata == {"shelf": "3"}
+    and answer.link.entrypoint.endswith(answer.link.shortlink)
+    and abs((answer.link.created_at - now).total_seconds()) < 60,
 )
 link_id = made.link.id
+bulk = check(
+    "links in bulk",
+    lambda: links.links_service_create_bulk(
+        lb.CreateBulkLinksRequest(
+            links=[lb.CreateLinkRequest(destination=f"https://example.com/{n}", name=f"Bulk {n}", tags=["bulk"]) for n in range(5)]
+        )
+    ),
+    lambda answer: [link.name for link in answer.links] == [f"Bulk {n}" for n in range(5)],
+)
 check("links get", lambda: links.links_service_get(link_id), lambda answer: answer.link.id == link_id)
-check("links list", lambda: links.links_service_list(page_size=10), lambda answer: any(one.id == link_id for one in answer.links))
+check(
+    "links list",
+    lambda: links.links_service_list(page_size=10),
+    lambda answer: answer.total_count == 6 and any(one.id == link_id for one in answer.links) and not answer.next_page_token,
+)
+check(
+    "links by pages",
+    lambda: pages(lambda token: links.links_service_list(page_size=2, page_token=token), lambda part: part.links),
+    lambda all_links: len(all_links) == 6 and len({link.id for link in all_links}) == 6,
+)
+by_cursor = {
+    "links": lambda token: links.links_service_list(page_size=2, cursor=token),
+    "tags": lambda token: tags.tags_service_list(page_size=1, cursor=token),
+}
+for name, call in by_cursor.items():
+    check(
+        f"{name} by the other name of a page token",
+        lambda: call(call("").next_page_token),
+        lambda answer: answer.next_page_token != call("").next_page_token,
+    )
+check(
+    "links by tag and name",
+    lambda: links.links_service_list(page_size=10, tags=["bulk"], search="Bulk 3"),
+    lambda answer: [link.name for link in answer.links] == ["Bulk 3"] and answer.total_count == 1,
+)
 check(
     "links update",
-    lambda: links.links_service_update(link_id, lb.LinksServiceUpdateBody(name="Renamed")),
+    lambda: links.links_service_update(link_id, lb.LinksServiceUpdateBody(name="Renamed", destination="https://example.com/b")),
     lambda answer: answer.link.name == "Renamed",
 )
-check("tags list", lambda: tags.tags_service_list(page_size=10), lambda answer: any(tag.name == "spring" for tag in answer.tags))
+check(
+    "tags list",
+    lambda: tags.tags_service_list(page_size=10),
+    lambda answer: {tag.name for tag in answer.tags} == {"spring", "bulk"},
+)
+refuse(
+    "a link without a destination that can be",
+    lambda: links.links_service_create(lb.CreateLinkRequest(destination="not a URL")),
+    BadRequestException,
+    "destination",
+)
+refuse(
+    "a shortlink that is taken",
+    lambda: links.links_service_create(lb.CreateLinkRequest(destination="https://example.com", shortlink=made.link.shortlink)),
+    ConflictException,
+)
 
 # Scans are recorded by the test, for the link that it is told here.
 print(f"link {link_id}", flush=True)
 sys.stdin.readline()
 
+everything = ["device", "visitor", "link", "workspace", "leadScore"]
 listed = check(
     "events list",
-    lambda: events.events_service_list_events(link_id=link_id, page_size=2, include=["device", "visitor", "link", "leadScore"]),
-    lambda answer: len(answer.var_json.events) == 2 and answer.var_json.has_more and answer.var_json.total_count == 3,
+    lambda: events.events_service_list_events(link_id=link_id, page_size=2, include=everything),
+    lambda answer: [event.id for event in answer.var_json.events] == ["v2", "v1"]
+    and answer.var_json.has_more
+    and answer.var_json.total_count == 3,
+)
+listed_all = events.events_service_list_events(page_size=2)
+check(
+    "what an event includes",
+    lambda: listed.var_json.events[0],
+    lambda event: event.device.country == "DE"
+    and event.visitor.id == event.visitor_id
+    and event.link.name == "Renamed"
+    and event.workspace.id == event.workspace_id
+    and event.link_id == link_id
+    and event.visit_type == lb.VisitType.VISIT_TYPE_FIRST
+    and event.action == lb.Action.ACTION_SCAN
+    and event.scanned_at.tzinfo is not None,
 )
 check(
-    "events next page",
-    lambda: events.events_service_list_events(
-        link_id=link_id, page_size=2, page_token=listed.var_json.next_page_token, include=["device", "visitor", "link", "leadScore"]
+    "events by pages",
+    lambda: pages(
+        lambda token: events.events_service_list_events(link_id=link_id, page_size=2, page_token=token, include=everything).var_json,
+        lambda part: part.events,
     ),
-    lambda answer: len(answer.var_json.events) == 1 and not answer.var_json.has_more,
+    lambda all_events: [event.id for event in all_events] == ["v2", "v1", "v3"],
+)
+check(
+    "events by the other name of a page token",
+    lambda: events.events_service_list_events(page_size=2, cursor=listed_all.var_json.next_page_token),
+    lambda answer: [event.id for event in answer.var_json.events] == ["v3"],
+)
+check(
+    "events of a time",
+    lambda: events.events_service_list_events(start_date=now - timedelta(hours=30), end_date=now - timedelta(hours=20)),
+    lambda answer: [event.id for event in answer.var_json.events] == ["v1"],
+)
+check(
+    "events of a visitor",
+    lambda: events.events_service_list_events(visitor_id=listed.var_json.events[1].visitor_id),
+    lambda answer: sorted(event.id for event in answer.var_json.events) == ["v1", "v3"],
 )
 check(
     "events as CSV",
     lambda: events.events_service_list_events(response_format="RESPONSE_FORMAT_CSV"),
-    lambda answer: answer.csv.csv_data.startswith("id,"),
+    lambda answer: answer.var_json is None
+    and answer.csv.content_type == "text/csv"
+    and [row["id"] for row in csv.DictReader(io.StringIO(answer.csv.csv_data))] == ["v2", "v1", "v3"],
 )
-event = listed.var_json.events[0]
+event = listed.var_json.events[1]
 check("event traces", lambda: events.events_service_list_event_traces(event.id), lambda answer: answer.traces is not None)
+refuse("traces of no event", lambda: events.events_service_list_event_traces("nobody"), NotFoundException)
+refuse(
+    "a time that ends before it starts",
+    lambda: events.events_service_list_events(start_date=end, end_date=start),
+    BadRequestException,
+    "endDate",
+)
+refuse("a page token of another list", lambda: events.events_service_list_events(page_token="x"), BadRequestException, "pageToken")
 check(
     "visitors list",
-    lambda: visitors.visitors_service_list(include=["devices", "events", "links"]),
-    lambda answer: answer.var_json.visitors[0].visit_count >= 1,
+    lambda: visitors.visitors_service_list(include=["devices", "events", "links"], link_id=link_id),
+    lambda answer: answer.var_json.total_count == 2
+    and {visitor.visit_count for visitor in answer.var_json.visitors} == {1, 2}
+    and all(visitor.device_count == 1 and visitor.qrcode_count == 1 for visitor in answer.var_json.visitors)
+    and all(visitor.links[0].id == link_id and visitor.links[0].event_count >= 1 for visitor in answer.var_json.visitors)
+    and all(visitor.devices and visitor.events for visitor in answer.var_json.visitors),
+)
+check(
+    "visitors by pages",
+    lambda: pages(
+        lambda token: visitors.visitors_service_list(page_size=1, page_token=token).var_json, lambda part: part.visitors
+    ),
+    lambda all_visitors: len({visitor.id for visitor in all_visitors}) == len(all_visitors) == 2,
+)
+one_and_next = ["", visitors.visitors_service_list(page_size=1).var_json.next_page_token]
+check(
+    "visitors by the other name of a page token",
+    lambda: [visitors.visitors_service_list(page_size=1, cursor=token).var_json for token in one_and_next],
+    lambda parts: parts[0].visitors[0].id != parts[1].visitors[0].id and not parts[1].has_more,
+)
+check(
+    "visitors as CSV",
+    lambda: visitors.visitors_service_list(response_format="RESPONSE_FORMAT_CSV"),
+    lambda answer: len(list(csv.DictReader(io.StringIO(answer.csv.csv_data)))) == 2,
 )
 lbid = base64.urlsafe_b64encode(event.id.encode()).decode().rstrip("=")
+person = {"$email": "ann@example.com", "$firstName": "Ann", "seats": 3, "plan": "pro", "member": True}
 identified = check(
     "visitor identify",
-    lambda: visitors.visitors_service_identify(
-        lb.IdentifyRequest(lbid=lbid, visitor=lb.VisitorInput(data={"$email": "ann@example.com", "seats": 3, "plan": "pro"}))
-    ),
-    lambda answer: answer.created and answer.visitor.email == "ann@example.com",
+    lambda: visitors.visitors_service_identify(lb.IdentifyRequest(lbid=lbid, visitor=lb.VisitorInput(data=person))),
+    lambda answer: answer.created and answer.visitor.email == "ann@example.com" and answer.visitor.first_name == "Ann",
 )
 visitor_id = identified.visitor.id
-check("visitor get", lambda: visitors.visitors_service_get(visitor_id), lambda answer: answer.email == "ann@example.com")
+check(
+    "visitor identify again",
+    lambda: visitors.visitors_service_identify(lb.IdentifyRequest(lbid=lbid, visitor=lb.VisitorInput(data={"seats": 3}))),
+    lambda answer: not answer.created and answer.visitor.id == visitor_id,
+)
+refuse(
+    "identifying by no event",
+    lambda: visitors.visitors_service_identify(lb.IdentifyRequest(lbid="bm9ib2R5", visitor=lb.VisitorInput(data=person))),
+    NotFoundException,
+)
+check(
+    "visitor get",
+    lambda: visitors.visitors_service_get(visitor_id, include=["events"]),
+    lambda answer: answer.email == "ann@example.com" and len(answer.events) == 2,
+)
 check(
     "visitor update",
     lambda: visitors.visitors_service_update(visitor_id, lb.VisitorsServiceUpdateBody(visitor=lb.VisitorInput(data={"plan": "free"}))),
-    lambda answer: any(one.key == "plan" and one.value == "free" for one in answer.attributes),
+    lambda answer: {one.key: one.value for one in answer.attributes} == {"plan": "free", "seats": "3", "member": "true"},
 )
-check("visitors by address", lambda: visitors.visitors_service_list(email="ann@example.com"), lambda answer: answer.var_json.total_count == 1)
-check("attribute keys", lambda: visitors.visitors_service_list_attribute_keys(), lambda answer: "plan" in answer.attribute_keys)
+check(
+    "visitors by address",
+    lambda: visitors.visitors_service_list(email="ann@example.com"),
+    lambda answer: answer.var_json.total_count == 1 and answer.var_json.visitors[0].id == visitor_id,
+)
+check(
+    "visitors by a part of a name",
+    lambda: visitors.visitors_service_list(search="ann"),
+    lambda answer: [visitor.id for visitor in answer.var_json.visitors] == [visitor_id],
+)
+check(
+    "attribute keys",
+    lambda: visitors.visitors_service_list_attribute_keys(),
+    lambda answer: {"plan", "seats", "member"} <= set(answer.attribute_keys),
+)
 check(
     "attribute metric",
     lambda: data.analytics_data_service_get_attribute_metric(lb.GetAttributeMetricRequest(key="seats")),
-    lambda answer: answer.average_value == 3 and answer.total_count == 1,
+    lambda answer: (answer.average_value, answer.min_value, answer.max_value) == (3, 3, 3)
+    and (answer.audience_count, answer.total_count, answer.usable_count) == (2, 1, 1)
+    and answer.coverage_rate == 50,
 )
 check(
     "attribute distribution",
@@ -114,20 +290,32 @@ check(
 check(
     "attribute values",
     lambda: data.analytics_data_service_get_attribute_values(lb.GetAttributeValuesRequest(key="plan")),
-    lambda answer: answer.data[0].value == "free",
+    lambda answer: answer.total == 1 and answer.data[0].value == "free" and answer.data[0].recorded_at is not None,
 )
-check("events metric", lambda: metrics.metrics_service_get_events_metric(link_id=link_id), lambda answer: answer.total_events == 3)
+check(
+    "events metric",
+    lambda: metrics.metrics_service_get_events_metric(link_id=link_id),
+    lambda answer: (answer.total_events, answer.total_countries, answer.top_country) == (3, 1, "DE")
+    and answer.first_at < answer.last_at,
+)
+check(
+    "events metric of a time",
+    lambda: metrics.metrics_service_get_events_metric(start_date=now - timedelta(hours=30), end_date=now - timedelta(hours=20)),
+    lambda answer: answer.total_events == 1,
+)
 check(
     "workspace metric",
     lambda: metrics.metrics_service_get_workspace_metric(),
-    lambda answer: answer.total_events == 3 and answer.total_links == 1,
+    lambda answer: answer.total_events == 3 and answer.total_links == 6,
 )
 check(
     "events time series",
     lambda: series.time_series_service_get_events_time_series(
         lb.GetEventsTimeSeriesRequest(startDate=start, endDate=end, intervalInMinutes=1440, linkId=link_id)
     ),
-    lambda answer: answer.time_series.total_data == 3,
+    lambda answer: answer.time_series.total_data == 3
+    and answer.time_series.total_intervals == len(answer.time_series.data) == 11
+    and sum(point.event_count for point in answer.time_series.data) == 3,
 )
 ranged = {"startDate": start, "endDate": end, "linkId": link_id}
 check(
@@ -135,41 +323,98 @@ check(
     lambda: data.analytics_data_service_get_grouped_time_series(
         lb.GetGroupedTimeSeriesRequest(**ranged, groupBy="GROUP_BY_DIMENSION_COUNTRY", intervalInMinutes=1440)
     ),
-    lambda answer: answer.total_events == 3 and answer.series[0].label == "DE",
+    lambda answer: answer.total_events == 3
+    and answer.series[0].label == "DE"
+    and sum(point.value for point in answer.series[0].points) == 2,
 )
+for dimension in ["country", "city", "browser", "platform"]:
+    check(
+        f"breakdown by {dimension}",
+        lambda: data.analytics_data_service_get_breakdown(lb.GetBreakdownRequest(**ranged, dimension=dimension, limit=5)),
+        lambda answer: answer.total == 3 and sum(one.event_count for one in answer.data) == 3,
+    )
 check(
-    "breakdown",
+    "shares of a breakdown",
     lambda: data.analytics_data_service_get_breakdown(lb.GetBreakdownRequest(**ranged, dimension="country", limit=5)),
-    lambda answer: answer.total == 3 and answer.data[0].percentage == 66.67,
+    lambda answer: [(one.code, one.event_count, one.percentage) for one in answer.data] == [("DE", 2, 66.67), ("", 1, 33.33)],
+)
+refuse(
+    "a breakdown by what there is not",
+    lambda: data.analytics_data_service_get_breakdown(lb.GetBreakdownRequest(**ranged, dimension="shoes")),
+    BadRequestException,
+    "dimension",
 )
 check(
     "geo",
     lambda: data.analytics_data_service_get_geo_breakdown(lb.GetGeoBreakdownRequest(**ranged, groupBy="city")),
-    lambda answer: answer.total_events == 3,
+    lambda answer: answer.total_events == 3 and answer.data[0].location == "Berlin" and answer.data[0].event_count == 2,
 )
-body = {"endDate": end, "startDate": start, "linkId": link_id}
-check("devices", lambda: data.analytics_data_service_get_device_distribution(lb.GetDeviceDistributionRequest(**body)), lambda answer: answer.total_events == 3)
-check("hours", lambda: data.analytics_data_service_get_hour_of_day_distribution(lb.GetHourOfDayDistributionRequest(**body)), lambda answer: len(answer.data) == 24)
+check(
+    "devices",
+    lambda: data.analytics_data_service_get_device_distribution(lb.GetDeviceDistributionRequest(**ranged)),
+    lambda answer: answer.total_events == 3 and sum(one.percentage for one in answer.data) == 100,
+)
+check(
+    "hours",
+    lambda: data.analytics_data_service_get_hour_of_day_distribution(lb.GetHourOfDayDistributionRequest(**ranged)),
+    lambda answer: [one.hour for one in answer.data] == list(range(24)) and sum(one.event_count for one in answer.data) == 3,
+)
 check(
     "visitor trends",
-    lambda: data.analytics_data_service_get_visitor_trends(lb.GetVisitorTrendsRequest(**body, intervalInMinutes=1440)),
-    lambda answer: answer.total_new == 2,
+    lambda: data.analytics_data_service_get_visitor_trends(lb.GetVisitorTrendsRequest(**ranged, intervalInMinutes=1440)),
+    lambda answer: (answer.total_new, answer.total_returning) == (2, 1),
 )
-check("top links", lambda: data.analytics_data_service_get_top_links(lb.GetTopLinksRequest(startDate=start, endDate=end, limit=3)), lambda answer: answer.data[0].name == "Renamed")
-check("funnel", lambda: data.analytics_data_service_get_step_funnel(lb.GetStepFunnelRequest(**body)), lambda answer: answer.entry_visits == 3 and answer.steps[0].visits == 3)
+check(
+    "top links",
+    lambda: data.analytics_data_service_get_top_links(lb.GetTopLinksRequest(startDate=start, endDate=end, limit=3)),
+    lambda answer: answer.total_events == 3
+    and (answer.data[0].name, answer.data[0].shortlink, answer.data[0].event_count) == ("Renamed", made.link.shortlink, 3),
+)
+check(
+    "funnel",
+    lambda: data.analytics_data_service_get_step_funnel(lb.GetStepFunnelRequest(**ranged)),
+    lambda answer: answer.entry_visits == 3 and answer.steps[0].visits == 3,
+)
 token = check(
     "token create",
-    lambda: tokens.workspace_tokens_service_create(lb.CreateWorkspaceTokenRequest(keyType="WORKSPACE_TOKEN_KEY_TYPE_SECRET", name="T")),
-    lambda answer: answer.access_token and answer.token.name == "T",
+    lambda: tokens.workspace_tokens_service_create(
+        lb.CreateWorkspaceTokenRequest(
+            keyType="WORKSPACE_TOKEN_KEY_TYPE_SECRET", name="T", scopes=["API_SCOPE_LINKS_WRITE", "API_SCOPE_ANALYTICS_READ"]
+        )
+    ),
+    lambda answer: answer.token.name == "T"
+    and not answer.token.full_access
+    and {"API_SCOPE_ANALYTICS_READ", "API_SCOPE_LINKS_READ", "API_SCOPE_LINKS_WRITE"} == set(answer.token.scopes),
 )
-check("tokens list", lambda: tokens.workspace_tokens_service_list(), lambda answer: len(answer.tokens) >= 1)
+scoped = client_of(token.access_token)
+check(
+    "what a scope allows",
+    lambda: lb.EventsApi(scoped).events_service_list_events(page_size=1),
+    lambda answer: answer.var_json.total_count == 3,
+)
+refuse("what no scope allows", lambda: lb.VisitorsApi(scoped).visitors_service_list(), ForbiddenException)
+check(
+    "tokens list",
+    lambda: tokens.workspace_tokens_service_list(),
+    lambda answer: any(one.id == token.token.id and one.last_used_at is not None for one in answer.tokens),
+)
+check(
+    "tokens by pages",
+    lambda: pages(lambda part: tokens.workspace_tokens_service_list(page_size=1, cursor=part), lambda part: part.tokens),
+    lambda all_tokens: len({one.id for one in all_tokens}) == len(all_tokens) == 2,
+)
 check("token get", lambda: tokens.workspace_tokens_service_get(token.token.id), lambda answer: answer.token.id == token.token.id)
 check("token delete", lambda: tokens.workspace_tokens_service_delete(token.token.id), lambda answer: True)
-check("scopes", lambda: scopes.workspace_tokens_service_list_api_scopes(), lambda answer: any(one.name == "links:read" for one in answer.scopes))
+refuse("a token that is gone", lambda: tokens.workspace_tokens_service_get(token.token.id), NotFoundException)
+refuse("a token that was revoked", lambda: lb.EventsApi(scoped).events_service_list_events(), ForbiddenException)
+check(
+    "scopes",
+    lambda: scopes.workspace_tokens_service_list_api_scopes(),
+    lambda answer: {"links:read", "links:write", "analytics:read", "visitors:write", "tokens:read"} <= {one.name for one in answer.scopes},
+)
 check("visitor delete", lambda: visitors.visitors_service_delete(visitor_id), lambda answer: answer.success)
-check("a visitor that is gone", lambda: status_of(lambda: visitors.visitors_service_get(visitor_id)), lambda status: status == 404)
+refuse("a visitor that is gone", lambda: visitors.visitors_service_get(visitor_id), NotFoundException)
 check("link delete", lambda: links.links_service_delete(link_id), lambda answer: True)
-check("a link that is gone", lambda: status_of(lambda: links.links_service_get(link_id)), lambda status: status == 404)
-wrong = lb.ApiClient(lb.Configuration(host=f"{url}/analytics", access_token="nobody"))
-check("no key", lambda: status_of(lambda: lb.EventsApi(wrong).events_service_list_events()), lambda status: status == 401)
+refuse("a link that is gone", lambda: links.links_service_get(link_id), NotFoundException)
+refuse("no key", lambda: lb.EventsApi(client_of("nobody")).events_service_list_events(), UnauthorizedException)
 sys.exit(1 if failures else 0)

@@ -147,6 +147,19 @@ describe("a write", () => {
     expect(await count()).toBe(5_002n);
   });
 
+  it("waits for the one before it, and is not spoiled by its end", async () => {
+    const { write } = await open();
+    const first = write(async ({ run }) => {
+      await run("INSERT INTO t VALUES ('first')");
+      await delay(30);
+      throw new Error("changed my mind");
+    });
+    const second = write(({ run }) => run("INSERT INTO t VALUES ('second')"));
+    await expect(first).rejects.toThrow("changed my mind");
+    await second;
+    expect(await duck?.rows("SELECT word FROM t")).toEqual([{ word: "second" }]);
+  });
+
   it("keeps the write-ahead file small, however many there are", async () => {
     await open();
     const words = Array.from({ length: 20_000 }, (_, n) => `${n}`.padStart(200, "x"));

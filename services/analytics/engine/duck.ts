@@ -35,7 +35,7 @@ export interface Session {
 export interface Duck {
   /** Runs a reading statement; values are always bound. Throws BUSY, QUERY_TIMEOUT, QUERY_TOO_LARGE, NOT_READY. */
   rows: (sql: string, params?: Params, signal?: AbortSignal) => Promise<Row[]>;
-  /** Writes in one transaction: all or nothing. One at a time. */
+  /** Writes in one transaction: all or nothing. One at a time, in the order of the calls. */
   write: (work: (writer: Writer) => Promise<void>) => Promise<void>;
   /**
    * Works in one snapshot of the file, on a connection of its own and without an end in time: for what writes files. One at
@@ -56,9 +56,13 @@ const QUERY_TIMEOUT_MS = 10_000;
 const READERS = 2;
 const WAITING = 64;
 
+/** Writes that may wait: there are two writers, the feed and what deletes old events, and each has one write at a time. */
+const WRITES_WAITING = 2;
+
 interface Life extends OpenFile {
   turns: Turns<DuckDBConnection>;
   readers: readonly DuckDBConnection[];
+  writers: Turns<DuckDBConnection>;
   exporters: Turns<DuckDBConnection>;
   exporter: DuckDBConnection;
   fault: AbortController;
@@ -96,7 +100,8 @@ export async function openDuck(options: DuckOptions): Promise<Duck> {
     },
     write: async (work) => {
       const current = alive();
-      await transact(current.writer, work).catch((error) => blame(current, error));
+      const inside = (writer: DuckDBConnection) => transact(writer, work);
+      await current.writers.take(inside).catch((error) => blame(current, error));
     },
     fault: () => life?.fault.signal ?? AbortSignal.abort(),
     heal: async () => {
@@ -112,15 +117,17 @@ async function begin(options: FileOptions): Promise<Life> {
   const file = await openFile(options);
   const readers = await Promise.all(Array.from({ length: READERS }, () => file.instance.connect()));
   const turns = openTurns(readers, WAITING);
+  const writers = openTurns([file.writer], WRITES_WAITING);
   const exporter = await file.instance.connect();
   const exporters = openTurns([exporter], 1);
   const [fault, closing] = [new AbortController(), new AbortController()];
-  return { ...file, readers, turns, exporter, exporters, fault, closing, isDamaged: false };
+  return { ...file, readers, turns, writers, exporter, exporters, fault, closing, isDamaged: false };
 }
 
-async function shut({ instance, writer, readers, turns, exporter, exporters, closing }: Life): Promise<void> {
+async function shut(life: Life): Promise<void> {
+  const { instance, writer, readers, turns, writers, exporter, exporters, closing } = life;
   closing.abort(fail("NOT_READY"));
-  await Promise.all([turns.close(), exporters.close()]);
+  await Promise.all([turns.close(), writers.close(), exporters.close()]);
   for (const connection of [...readers, exporter, writer]) connection.closeSync();
   instance.closeSync();
 }

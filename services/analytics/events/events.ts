@@ -26,7 +26,7 @@ export async function readEvents(asking: Asking, page: { after: Cursor | undefin
     after === undefined ? ["", scope.params] : [beyond, { ...scope.params, key: BigInt(after.key), last: after.id }];
   const order = "ORDER BY scanned_at DESC, id DESC";
   // First the rows by narrow columns, then all columns of these rows.
-  const sql = `SELECT row_id AS rowid, * FROM touches WHERE row_id IN (
+  const sql = `SELECT * FROM touches WHERE row_id IN (
     SELECT rowid FROM events WHERE ${scope.sql}${begin} ${order} LIMIT ${size + 1}) ${order}`;
   const [rows, total] = await Promise.all([
     duck.rows(sql, params, signal),
@@ -37,7 +37,7 @@ export async function readEvents(asking: Asking, page: { after: Cursor | undefin
 
 /** The row of one event that the caller sees; undefined when there is none. */
 export async function findEvent({ duck, signal, scope }: Asking, id: string): Promise<Row | undefined> {
-  const sql = `SELECT row_id AS rowid, * FROM touches WHERE row_id IN (SELECT rowid FROM events WHERE ${scope.sql} AND id = $id)`;
+  const sql = `SELECT * FROM touches WHERE row_id IN (SELECT rowid FROM events WHERE ${scope.sql} AND id = $id)`;
   const [row] = await duck.rows(sql, { ...scope.params, id }, signal);
   return row;
 }
@@ -48,7 +48,7 @@ async function countEvents({ duck, signal, scope }: Asking): Promise<number> {
 }
 
 /**
- * Those rows (by `rowid`) that were their device's first event of their link, among the devices of `rows`; of two in the
+ * Those events (by id) that were their device's first event of their link, among the devices of `rows`; of two in the
  * same millisecond the one that arrived first. A late event may become the first, so this is decided when it is read.
  * `asking` has the scope of the caller without narrowing.
  */
@@ -57,7 +57,7 @@ export async function readFirsts({ duck, signal, scope }: Asking, rows: readonly
   if (known.length === 0) return new Set();
   const newest = known.reduce((most, row) => Math.max(most, Number(row.scanned_at)), Number.NEGATIVE_INFINITY);
   const params = { ...scope.params, newest: BigInt(newest), keys: distinct(known, "device_id").map(deviceKey) };
-  const sql = firstRows(`${scope.sql} AND scanned_at <= $newest AND device_key IN (SELECT unnest($keys))`);
+  const sql = firstRows(`${scope.sql} AND scanned_at <= $newest AND device_key IN (SELECT unnest($keys))`, "id");
   return new Set((await duck.rows(sql, params, signal)).map((row) => String(row.first)));
 }
 

@@ -81,7 +81,7 @@ function tracesOf(row: Row) {
 }
 
 function visitTypeOf(row: Row, firsts: ReadonlySet<string>) {
-  return firsts.has(String(row.rowid)) ? VisitType.FIRST : VisitType.RETURNING;
+  return firsts.has(String(row.id)) ? VisitType.FIRST : VisitType.RETURNING;
 }
 
 /** A visitor without includes; `links` is the number of links that it met. */

@@ -72,8 +72,8 @@ export function relationOf(level: Exclude<Level, "event">, { seen, now }: Place,
 /** Whether a row's visitor was identified; a row of no visitor was not. */
 export const IDENTIFIED = `coalesce(visitor_key IN (SELECT visitor_key FROM visitors WHERE ${OWN} AND identified_at IS NOT NULL), false)`;
 
-/** SQL of the rows that were their device's first event of their link, among all events of a condition. */
-export function firstRows(condition: string): string {
-  return `SELECT arg_min(rowid, (scanned_at, rowid)) AS first FROM events WHERE ${condition} AND device_key IS NOT NULL
+/** SQL of the rows, or the ids, that were their device's first event of their link, among all events of a condition. */
+export function firstRows(condition: string, by: "rowid" | "id" = "rowid"): string {
+  return `SELECT arg_min(${by}, (scanned_at, rowid)) AS first FROM events WHERE ${condition} AND device_key IS NOT NULL
     GROUP BY link_id, device_key`;
 }

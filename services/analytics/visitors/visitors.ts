@@ -168,7 +168,7 @@ export function readLatest(asking: Asking, keys: Keys): Promise<Row[]> {
     asking,
     keys,
     (where) => `
-    SELECT row_id AS rowid, visitor_key, device_id, id, link_id, scanned_at, recorded_at FROM touches WHERE ${where}
+    SELECT visitor_key, device_id, id, link_id, scanned_at, recorded_at FROM touches WHERE ${where}
     QUALIFY row_number() OVER (PARTITION BY visitor_key ORDER BY scanned_at DESC, row_id DESC) <= ${MOST_INCLUDED}
     ORDER BY scanned_at DESC, row_id DESC`,
   );
