@@ -3,6 +3,7 @@ import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Duck } from "./engine/duck.ts";
 import type { Gate } from "./engine/gate.ts";
+import type { Following } from "./following.ts";
 import { type Floor, floorOf, type Narrowing, type Scope, scopeOf } from "./scope.ts";
 import type { SettingsOf, WorkspaceSettings } from "./settings.ts";
 
@@ -11,6 +12,8 @@ export interface AnalyticsDeps extends Pick<ServiceDeps, "client" | "store" | "l
   engine: Gate<Duck>;
   publicUrl: string;
   settingsOf: SettingsOf;
+  /** Waits for what the caller's workspace has just written. */
+  following: Following;
 }
 
 /** Where to look: the engine, until when the caller waits, and what it asks about. */
@@ -27,12 +30,17 @@ export interface Question extends Asking {
   floor: Floor | undefined;
 }
 
-/** The question of a call, narrowed. Waits until the engine is ready, and refuses a reversed range before that. */
+/**
+ * The question of a call, narrowed. Waits until the engine is ready and, for a moment, until it has what the caller's
+ * workspace has just written; refuses a reversed range before that.
+ */
 export async function ask(own: AnalyticsDeps, handler: HandlerContext, narrow: Narrowing = {}): Promise<Question> {
   const context = contextOf(handler);
   scopeOf(context, narrow);
   const settings = await own.settingsOf(context.principal.workspace);
   const scope = scopeOf(context, narrow, settings.scansDays);
   const floor = floorOf(context, settings.scansDays);
-  return { scope, settings, floor, duck: await own.engine.pass(handler.signal), signal: handler.signal };
+  const duck = await own.engine.pass(handler.signal);
+  await own.following.settled(handler, duck);
+  return { scope, settings, floor, duck, signal: handler.signal };
 }

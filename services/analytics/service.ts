@@ -24,6 +24,7 @@ import { replicaOf, startExports } from "./exports/runner.ts";
 import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { startFeed } from "./feed/feed.ts";
 import { FINGERPRINT, SCHEMA } from "./feed/schema.ts";
+import { openFollowing } from "./following.ts";
 import { forecastHandlers } from "./forecast/handlers.ts";
 import { analyticsHandlers } from "./handlers.ts";
 import { journeyHandlers } from "./journeys/handlers.ts";
@@ -55,6 +56,7 @@ export const analytics = defineService({
       engine: engineOf(deps),
       publicUrl: publicUrlOf(deps.config),
       settingsOf: settingsIn(deps).of,
+      following: openFollowing(),
     };
     router.service(AnalyticsService, analyticsHandlers(own));
     router.service(AggregateService, aggregateHandlers(own));

@@ -3,12 +3,12 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
 import type { EventLinkSchema } from "#gen/waymark/analytics/v1/analytics_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
-import { forward } from "#runtime/context.ts";
+import { contextOf, forward } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Asking } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
 import { leadScoresOf } from "../scoring/includes.ts";
-import { readPeople } from "../visitors/people.ts";
+import { readPeople, seesPeople } from "../visitors/people.ts";
 import { countLinks, readDevices, readLatest, readLinks } from "../visitors/visitors.ts";
 import { distinct, readFirsts } from "./events.ts";
 import { timeOf, toDevice, toEvent, toVisitor, toVisitorEvent } from "./messages.ts";
@@ -31,7 +31,7 @@ export async function withIncludes(
 ) {
   const [firsts, people, links, workspace, scores] = await Promise.all([
     readFirsts(asking, rows),
-    include.has("visitor") ? readPeople(asking, rows) : undefined,
+    include.has("visitor") && seesPeople(contextOf(around.handler).principal) ? readPeople(asking, rows) : undefined,
     include.has("link") ? linksOf(around, distinct(rows, "link_id")) : undefined,
     include.has("workspace") && rows.length > 0 ? workspaceOf(around) : undefined,
     include.has("leadScore") ? leadScoresOf(around, asking, rows) : undefined,
@@ -43,7 +43,7 @@ export async function withIncludes(
       ...event,
       device: include.has("device") && visitorId !== undefined ? toDevice(row) : undefined,
       visitor:
-        people === undefined || visitorId === undefined ? undefined : (people.get(visitorId) ?? { id: visitorId }),
+        include.has("visitor") && visitorId !== undefined ? (people?.get(visitorId) ?? { id: visitorId }) : undefined,
       link: links?.get(String(row.link_id)),
       workspace,
       ...scores?.(row),

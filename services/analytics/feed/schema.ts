@@ -23,7 +23,6 @@ const TABLES: readonly string[] = [
     gone_at BIGINT, reason VARCHAR)`,
   "CREATE TABLE watermark (position BIGINT, complete BOOLEAN, appended_at BIGINT)",
   "INSERT INTO watermark VALUES (0, false, 0)",
-  "CREATE VIEW known_visitors AS SELECT * FROM visitors",
   // Events with the visitor that each belongs to. What is asked about people is asked of this view.
   `CREATE VIEW touches AS SELECT e.rowid AS row_id, e.*, coalesce(i.visitor_key, e.device_key) AS visitor_key,
     coalesce(i.visitor_id, 'vis_' || e.device_id) AS visitor_id

@@ -6,9 +6,10 @@ import type { LogEntry } from "#runtime/log.ts";
 import type { Store } from "#runtime/store.ts";
 import { deviceKey } from "../device-key.ts";
 import type { Duck, Writer } from "../engine/duck.ts";
-import { deviceOf } from "../rules.ts";
-import { type VisitorDoc, visitorModel } from "../visitors/model.ts";
-import { docIdOf } from "../visitors/store.ts";
+import { deviceOf, visitorOf } from "../rules.ts";
+import { docIdOf, visitorsOf } from "../visitors/documents.ts";
+import type { VisitorDoc } from "../visitors/model.ts";
+import { isLive } from "../visitors/rules.ts";
 import type { Apply, ChangeDeps } from "./changes.ts";
 
 /** A change as it stands on the log. */
@@ -27,9 +28,15 @@ export async function visitorChanges(entries: readonly LogEntry[], { store }: Ch
   return async (writer) => {
     for (const [world, some] of worlds) {
       const { workspaceId: workspace, test } = (some[0] as Told).change;
-      for (const one of some) if (one.change.deviceIds.length > 0) await erase(writer, one);
+      const known = docs.get(world) ?? [];
+      const marked = new Set<string>();
+      for (const one of some) {
+        if (one.change.change === VisitorChange.ERASED) await erase(writer, one);
+        if (one.change.change !== VisitorChange.MERGED) continue;
+        for (const device of await markMerged(writer, one, known)) marked.add(device);
+      }
       const position = some.at(-1)?.position ?? 0;
-      await writeVisitors(writer, { workspace, test, position, docs: docs.get(world) ?? [], ids: idsIn(some) });
+      await writeVisitors(writer, { workspace, test, position, docs: known, ids: idsIn(some), marked });
     }
   };
 }
@@ -48,28 +55,58 @@ function idsIn(told: readonly Told[]): string[] {
   return [...new Set([...told.flatMap(({ change }) => [change.visitorId, ...change.mergedIds]), ...erased])];
 }
 
+/** Documents of all that may have changed, and of the visitors that they are part of now. */
 async function load(store: Store, told: readonly Told[]): Promise<VisitorDoc[]> {
-  const { workspaceId, test } = (told[0] as Told).change;
-  const visitors = store.collection(visitorModel).of(workspaceId);
-  const docs = await visitors.getMany(idsIn(told).map((id) => docIdOf(test, id)));
+  const { workspaceId: workspace, test } = (told[0] as Told).change;
+  const visitors = visitorsOf({ store, workspace });
+  const docs = new Map<string, VisitorDoc>();
+  for (let ids = idsIn(told); ids.length > 0; ) {
+    const found = await visitors.getMany(ids.map((id) => docIdOf(test, id)));
+    for (const doc of found.values()) docs.set(doc.visitorId, doc);
+    ids = [...found.values()].flatMap(({ mergedInto = "" }) =>
+      mergedInto === "" || docs.has(mergedInto) ? [] : [mergedInto],
+    );
+  }
   return [...docs.values()];
 }
 
-/** Takes away the events of devices up to a position, and notes which. */
+/** Takes away the events of devices up to a position, and notes which; a repetition finds none. */
 async function erase({ run }: Writer, { change, position, at }: Told): Promise<void> {
-  if (change.change !== VisitorChange.ERASED) return;
+  if (change.deviceIds.length === 0) return;
   const params = {
     workspace: change.workspaceId,
     test: change.test,
-    keys: change.deviceIds.map(deviceKey),
+    ...{ keys: change.deviceIds.map(deviceKey), devices: change.deviceIds },
     position: BigInt(position),
   };
-  const where = `workspace = $workspace AND test = $test AND device_key IN (SELECT unnest($keys)) AND position <= $position`;
+  const where = `workspace = $workspace AND test = $test AND device_key IN (SELECT unnest($keys))
+    AND list_contains($devices, device_id) AND position <= $position`;
   await run(
     `INSERT INTO tombstones SELECT workspace, test, id, link_id, position, $position, $at, 'erased' FROM events WHERE ${where}`,
     { ...params, at: BigInt(Math.floor(at)) },
   );
   await run(`DELETE FROM events WHERE ${where}`, params);
+}
+
+/**
+ * Two visitors became one: who keeps a copy of their events learns it at this position, in every table that is made from the
+ * log, whenever it is made. The devices whose events are marked.
+ */
+async function markMerged(
+  { run }: Writer,
+  { change, position }: Told,
+  docs: readonly VisitorDoc[],
+): Promise<readonly string[]> {
+  const { workspaceId: workspace, test, visitorId, mergedIds } = change;
+  const stays = docs.find((doc) => doc.visitorId === visitorId);
+  const devices = [...mergedIds.map(deviceOf), ...(stays?.devices ?? [])];
+  if (devices.length > 0)
+    await run(
+      `UPDATE events SET changed = $position WHERE ${OWN} AND changed < $position AND position <= $position
+        AND device_key IN (SELECT unnest($keys))`,
+      { workspace, test, position: BigInt(position), keys: devices.map(deviceKey) },
+    );
+  return devices;
 }
 
 /** Visitors of one world, as they are known at a position. */
@@ -80,17 +117,20 @@ interface Writing {
   docs: readonly VisitorDoc[];
   /** All that may have changed, those of whom nothing is known any more too. */
   ids: readonly string[];
+  /** Devices whose events were marked already as another visitor's. */
+  marked: ReadonlySet<string>;
 }
 
 const OWN = "workspace = $workspace AND test = $test";
 
 async function writeVisitors(writer: Writer, writing: Writing): Promise<void> {
-  const { workspace, test, position, docs, ids } = writing;
+  const { workspace, test, position, docs, ids, marked } = writing;
+  if (ids.length === 0) return;
   const own = { workspace, test };
-  const live = docs.filter(({ mergedInto, erasedAt }) => mergedInto === undefined && erasedAt === undefined);
-  const devices = live.flatMap((doc) => doc.devices.map((device) => ({ device, visitorId: doc.visitorId })));
+  const live = docs.filter(isLive);
+  const devices = ownersOf(live);
   const keys = [...ids.map((id) => deviceKey(deviceOf(id))), ...devices.map(({ device }) => deviceKey(device))];
-  await markMoved(writer, { own, devices, position });
+  await markMoved(writer, { own, devices: devices.filter(({ device }) => !marked.has(device)), position });
   for (const table of ["visitors", "attributes"])
     await writer.run(`DELETE FROM ${table} WHERE ${OWN} AND visitor_key IN (SELECT unnest($keys))`, { ...own, keys });
   await writer.run(
@@ -118,6 +158,15 @@ async function writeVisitors(writer: Writer, writing: Writing): Promise<void> {
     ATTRIBUTE_TYPES,
     live.flatMap((doc) => attributeRows(doc, writing)),
   );
+}
+
+/** Whose each device is. While two visitors are being made one both have a device; then it is not its own visitor's. */
+function ownersOf(docs: readonly VisitorDoc[]): { device: string; visitorId: string }[] {
+  const owners = new Map<string, string>();
+  for (const { visitorId, devices } of docs)
+    for (const device of devices)
+      if (!owners.has(device) || visitorId !== visitorOf(device)) owners.set(device, visitorId);
+  return [...owners].map(([device, visitorId]) => ({ device, visitorId }));
 }
 
 /** Events whose visitor is another now have changed: who keeps a copy of them learns it. */
@@ -185,20 +234,33 @@ async function appendRows(
 
 /** Visitors of a workspace are made anew from the store, when the log has let go of what was said about them. */
 export async function restoreVisitors(workspace: string, position: number, { store }: ChangeDeps) {
-  const visitors = store.collection(visitorModel).of(workspace);
   return async (duck: Duck): Promise<void> => {
-    for await (const docs of visitors.stream({}))
-      for (const test of [false, true]) {
-        const some = docs.filter((doc) => doc.test === test);
+    for await (const docs of visitorsOf({ store, workspace }).stream({}))
+      for (const [test, some] of Map.groupBy(docs, (doc) => doc.test))
         await duck.write(async (writer) => {
-          for (const { visitorId, erasedTo } of some)
-            if (erasedTo !== undefined)
-              await writer.run(`DELETE FROM events WHERE ${OWN} AND device_key = $key AND position <= $to`, {
-                ...{ workspace, test, key: deviceKey(deviceOf(visitorId)), to: BigInt(erasedTo) },
-              });
-          const ids = some.map(({ visitorId }) => visitorId);
-          await writeVisitors(writer, { workspace, test, position, docs: some, ids });
+          await eraseAgain(writer, { workspace, test, docs: some });
+          // What is part of another is written with that one, which may come in another chunk.
+          const live = some.filter(isLive);
+          const ids = live.map(({ visitorId }) => visitorId);
+          await writeVisitors(writer, { workspace, test, position, docs: live, ids, marked: new Set() });
         });
-      }
   };
+}
+
+/** Events of devices that were forgotten, each up to its position. */
+async function eraseAgain(
+  { run }: Writer,
+  { workspace, test, docs }: { workspace: string; test: boolean; docs: readonly VisitorDoc[] },
+): Promise<void> {
+  const erased = docs.filter(({ erasedTo }) => erasedTo !== undefined);
+  if (erased.length === 0) return;
+  await run(
+    `DELETE FROM events USING (SELECT unnest($keys) AS gone, unnest($upTo) AS up_to) erased
+      WHERE ${OWN} AND device_key = erased.gone AND position <= erased.up_to`,
+    {
+      ...{ workspace, test },
+      keys: erased.map(({ visitorId }) => deviceKey(deviceOf(visitorId))),
+      upTo: erased.map(({ erasedTo = 0 }) => BigInt(erasedTo)),
+    },
+  );
 }

@@ -23,9 +23,13 @@ export interface VisitorDoc extends Doc {
   phone?: string;
   firstName?: string;
   lastName?: string;
+  /** When the address, phone number and names were said, by their names here. */
+  profileAt?: Readonly<Record<string, number>>;
   /** By key. */
   attributes: Readonly<Record<string, Known>>;
-  /** Pseudonyms of its devices; none once it is part of another. */
+  /**
+   * Pseudonyms of its devices; none once it is part of another. Of one that was forgotten those that the log was not told yet.
+   */
   devices: readonly string[];
   /** The visitor that it is part of now. */
   mergedInto?: string;
@@ -47,6 +51,7 @@ export const visitorModel = defineModel<VisitorDoc>({
     phone: { kind: "string" },
     firstName: { kind: "string" },
     lastName: { kind: "string" },
+    profileAt: { kind: "object" },
     attributes: { kind: "object", required: true },
     devices: { kind: "strings", required: true },
     mergedInto: { kind: "string" },
@@ -60,11 +65,12 @@ export const visitorModel = defineModel<VisitorDoc>({
 
 /** Whose an address is. Its id is the world, a colon and the SHA-256 of the address in small letters. */
 export interface ClaimDoc extends Doc {
+  /** Empty while the claim is being deleted. */
   visitorId: string;
 }
 
 export const claimModel = defineModel<ClaimDoc>({
   name: "analytics.claims",
   fields: { visitorId: { kind: "string", required: true } },
-  indexes: [],
+  indexes: [{ name: "visitor", fields: ["visitorId"] }],
 });

@@ -1,6 +1,12 @@
+import type { Principal } from "#runtime/context.ts";
 import type { Asking } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
 import { textOf } from "../events/messages.ts";
+
+/** Whether a key may see who visitors are, and not only how many. */
+export function seesPeople({ scopes, keyClass }: Pick<Principal, "scopes" | "keyClass">): boolean {
+  return keyClass === "internal" || scopes.includes("admin") || scopes.includes("visitors:read");
+}
 
 /** What is known of the visitors of these rows, by their ids. */
 export async function readPeople({ duck, signal, scope }: Asking, rows: readonly Row[]) {

@@ -23,6 +23,9 @@ export const PROFILE_KEYS = Object.keys(PROFILE) as readonly ProfileKey[];
 
 const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
 
+/** The end of "2026-01-31T10:00Z" or "…+01:00". */
+const ZONE = /(?:Z|[+-]\d{2}:\d{2})$/;
+
 /** Checks what is said; refuses what cannot be kept and names it. */
 export function checkSaid(said: Said): void {
   const keys = Object.keys(said);
@@ -58,22 +61,31 @@ function checkValue(
 
 /** The visitor with what is said of it. `once`: only what is not known yet. */
 export function withSaid(doc: VisitorDoc, said: Said, { once, at }: { once: boolean; at: number }): VisitorDoc {
-  const next = { ...doc, attributes: { ...doc.attributes }, updatedAt: at };
+  const next = { ...doc, updatedAt: at };
+  const profileAt = new Map(Object.entries(doc.profileAt ?? {}));
+  const attributes = new Map(Object.entries(doc.attributes));
   for (const [key, value] of Object.entries(said)) {
-    if (isProfileKey(key)) {
-      const name = PROFILE[key];
-      if (once && next[name] !== undefined) continue;
-      if (value === null || value === "") delete next[name];
-      else next[name] = key === "$email" ? String(value).trim().toLowerCase() : String(value);
-      continue;
+    const name = isProfileKey(key) ? PROFILE[key] : undefined;
+    if (once && (name === undefined ? attributes.has(key) : next[name] !== undefined)) continue;
+    if (name === undefined && value === null) attributes.delete(key);
+    else if (name === undefined) attributes.set(key, knownOf(value, at));
+    else if (value === null || value === "") {
+      delete next[name];
+      profileAt.delete(name);
+    } else {
+      next[name] = key === "$email" ? emailOf(String(value)) : String(value);
+      profileAt.set(name, at);
     }
-    if (once && Object.hasOwn(next.attributes, key)) continue;
-    if (value === null) delete next.attributes[key];
-    else next.attributes[key] = knownOf(value, at);
   }
-  if (Object.keys(next.attributes).length > MOST_ATTRIBUTES)
+  const before = Object.keys(doc.attributes).length;
+  if (attributes.size > Math.max(MOST_ATTRIBUTES, before))
     throw fail("VISITOR_DATA", { field: "visitor.data", must: `makes more than ${MOST_ATTRIBUTES} attributes` });
-  return next;
+  return { ...next, attributes: Object.fromEntries(attributes), profileAt: Object.fromEntries(profileAt) };
+}
+
+/** An address as it is kept and looked for: without spaces around it, in small letters. */
+export function emailOf(text: string): string {
+  return text.trim().toLowerCase();
 }
 
 function isProfileKey(key: string): key is ProfileKey {
@@ -84,7 +96,8 @@ function knownOf(value: unknown, at: number): Known {
   if (typeof value === "number") return { type: "number", text: String(value), number: value, at };
   if (typeof value === "boolean") return { type: "boolean", text: String(value), truth: value, at };
   const text = String(value);
-  const time = DATE.test(text) ? Date.parse(text) : Number.NaN;
+  // Without a zone it is UTC, wherever this runs.
+  const time = DATE.test(text) ? Date.parse(text.length > 10 && !ZONE.test(text) ? `${text}Z` : text) : Number.NaN;
   return Number.isNaN(time) ? { type: "string", text, at } : { type: "date", text, time, at };
 }
 
@@ -96,22 +109,22 @@ export function survivorOf(one: VisitorDoc, other: VisitorDoc): [stays: VisitorD
   return isFirst ? [one, other] : [other, one];
 }
 
-/** The visitor that stays, with the devices of the one that goes and with what was said last of either. */
+/** The visitor that stays, with the devices of the one that goes and with what was said last of either; ties: what it had. */
 export function merged(stays: VisitorDoc, goes: VisitorDoc, at: number): VisitorDoc {
-  const attributes = { ...stays.attributes };
+  const attributes = new Map(Object.entries(stays.attributes));
   for (const [key, value] of Object.entries(goes.attributes))
-    if (!Object.hasOwn(attributes, key) || (attributes[key]?.at ?? 0) < value.at) attributes[key] = value;
-  const newer = goes.updatedAt > stays.updatedAt ? { ...stays, ...profileOf(goes) } : { ...profileOf(goes), ...stays };
+    if ((attributes.get(key)?.at ?? Number.NEGATIVE_INFINITY) < value.at) attributes.set(key, value);
+  const all = { ...stays, updatedAt: at };
+  const profileAt = { ...stays.profileAt };
+  for (const name of Object.values(PROFILE)) {
+    const theirs = goes.profileAt?.[name] ?? goes.updatedAt;
+    const isNewer = all[name] === undefined || (profileAt[name] ?? stays.updatedAt) < theirs;
+    if (goes[name] === undefined || !isNewer) continue;
+    all[name] = goes[name];
+    profileAt[name] = theirs;
+  }
   const devices = [...new Set([...stays.devices, ...goes.devices])].sort();
-  return {
-    ...newer,
-    id: stays.id,
-    visitorId: stays.visitorId,
-    version: stays.version,
-    attributes,
-    devices,
-    updatedAt: at,
-  };
+  return { ...all, profileAt, attributes: Object.fromEntries(attributes), devices };
 }
 
 /** What stays of a visitor that is part of another now: where to look. */
@@ -131,13 +144,15 @@ export function gone(goes: VisitorDoc, { into, at }: { into: string; at: number 
   };
 }
 
-/** What stays of a visitor that was forgotten: that it was. */
-export function forgotten(doc: VisitorDoc, { at, position }: { at: number; position: number }): VisitorDoc {
-  const { id, visitorId, test, version } = doc;
-  return { id, visitorId, test, version, attributes: {}, devices: [], erasedAt: at, erasedTo: position, updatedAt: at };
+/** What stays of a visitor that was forgotten: that it was, and the devices that the log has still to be told. */
+export function forgotten(
+  { id, visitorId, test, version }: VisitorDoc,
+  { at, position, devices }: { at: number; position: number; devices: readonly string[] },
+): VisitorDoc {
+  return { id, visitorId, test, version, attributes: {}, devices, erasedAt: at, erasedTo: position, updatedAt: at };
 }
 
-function profileOf({ email, phone, firstName, lastName }: VisitorDoc) {
-  const all = { email, phone, firstName, lastName };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+/** Whether something is known of a visitor, or was: it is neither part of another nor forgotten. */
+export function isLive({ mergedInto, erasedAt }: VisitorDoc): boolean {
+  return mergedInto === undefined && erasedAt === undefined;
 }

@@ -1,45 +1,14 @@
-import { createHash } from "node:crypto";
-import type { Store } from "#runtime/store.ts";
+import { setTimeout as delay } from "node:timers/promises";
 import { fail } from "../reasons.ts";
 import { deviceOf, visitorOf } from "../rules.ts";
-import { type ClaimDoc, claimModel, type VisitorDoc, visitorModel } from "./model.ts";
-import { forgotten, gone, merged, type Said, survivorOf, withSaid } from "./rules.ts";
+import { claim, confirm, release, releaseAll } from "./claims.ts";
+import { docIdOf, findVisitor, put, visitorsOf, type World } from "./documents.ts";
+import type { VisitorDoc } from "./model.ts";
+import { forgotten, gone, isLive, merged, type Said, survivorOf, withSaid } from "./rules.ts";
 
-/** Visitors of one workspace and one world. */
-export interface World {
-  store: Store;
-  workspace: string;
-  test: boolean;
-}
-
-/** Writers who meet at one visitor try again so often. */
-const TRIES = 20;
-
-/** A visitor is part of one that is part of another at most so often before it is an error. */
-const MOST_STEPS = 50;
-
-/** Id of a visitor's document. */
-export function docIdOf(test: boolean, visitorId: string): string {
-  return `${test ? "test" : "live"}:${visitorId}`;
-}
-
-function claimIdOf(test: boolean, email: string): string {
-  return `${test ? "test" : "live"}:${createHash("sha256").update(email).digest("hex")}`;
-}
-
-const visitorsOf = ({ store, workspace }: World) => store.collection(visitorModel).of(workspace);
-const claimsOf = ({ store, workspace }: World) => store.collection(claimModel).of(workspace);
-
-/** The visitor of this id, or the one that it is part of; undefined: nothing was said of it. */
-export async function findVisitor(world: World, visitorId: string): Promise<VisitorDoc | undefined> {
-  let id = visitorId;
-  for (let step = 0; step < MOST_STEPS; step += 1) {
-    const doc = await visitorsOf(world).get(docIdOf(world.test, id));
-    if (doc?.mergedInto === undefined) return doc;
-    id = doc.mergedInto;
-  }
-  throw fail("VISITOR_BUSY");
-}
+/** Writers who meet at one visitor try again so often; the later the try, the longer they wait, by chance. */
+const TRIES = 40;
+const LONGEST_WAIT_MS = 20;
 
 /** What became of visitors. */
 export interface Outcome {
@@ -59,131 +28,132 @@ export interface Saying {
   at: number;
 }
 
+/** What one saying has done so far, over all its tries. */
+interface Done {
+  created: boolean | undefined;
+  mergedIds: string[];
+  /** The visitor as it was when it still had another address. */
+  left: VisitorDoc | undefined;
+}
+
 /**
  * Keeps what is said of a visitor. Who gets an address that another visitor has, is that visitor: both become one. Whatever
- * others write at the same time, each write is made upon what stands there, or tried again.
+ * others write at the same time, each write is made upon what stands there, or tried again; all of it may be repeated.
  */
 export async function keepSaid(world: World, saying: Saying): Promise<Outcome> {
-  const mergedIds: string[] = [];
+  const done: Done = { created: undefined, mergedIds: [], left: undefined };
   for (let attempt = 0; attempt < TRIES; attempt += 1) {
-    const known = await findVisitor(world, saying.visitorId);
-    const doc = known?.erasedAt === undefined && known !== undefined ? known : anew(world, saying, known);
-    const created = doc.identifiedAt === undefined;
-    const next = withSaid(doc, saying.said, saying);
-    if (saying.identifies) next.identifiedAt ??= saying.at;
-    const other = next.email === undefined ? undefined : await claim(world, next);
-    if (other !== undefined) {
-      const [stays, goes] = survivorOf({ ...next, identifiedAt: next.identifiedAt ?? saying.at }, other);
-      if (!(await join(world, { stays, goes, at: saying.at, fresh: known === undefined }))) continue;
-      mergedIds.push(goes.visitorId);
-      const stored = await findVisitor(world, stays.visitorId);
-      if (stored === undefined) continue;
-      return { doc: stored, created: created && other.identifiedAt === undefined, mergedIds };
+    const doc = await trySaying(world, saying, { done, attempt });
+    if (doc !== undefined) {
+      if (done.left !== undefined) await release(world, done.left);
+      return { doc, created: done.created === true, mergedIds: done.mergedIds };
     }
-    const stored = await put(world, next, known !== undefined);
-    if (stored === undefined) continue;
-    if (doc.email !== undefined && doc.email !== next.email) await release(world, doc);
-    return { doc: stored, created, mergedIds };
+    await delay(Math.random() * Math.min(attempt, LONGEST_WAIT_MS));
   }
   throw fail("VISITOR_BUSY");
 }
 
-/** A visitor of whom nothing was said yet, or nothing since it was forgotten. */
-function anew({ test }: World, { visitorId, at }: Saying, before: VisitorDoc | undefined): VisitorDoc {
-  const device = deviceOf(visitorId);
-  const id = docIdOf(test, visitorId);
-  const { version, erasedTo } = before ?? {};
-  return { id, visitorId, test, version, erasedTo, attributes: {}, devices: [device], updatedAt: at };
-}
-
-/** Claims the address of a visitor; the other one that has it, or undefined when it is this one's now. */
-async function claim(world: World, { visitorId, email = "" }: VisitorDoc): Promise<VisitorDoc | undefined> {
-  const claims = claimsOf(world);
-  const id = claimIdOf(world.test, email);
-  const outcome = await claims.insert({ id, visitorId });
-  if (outcome.kind !== "exists") return undefined;
-  const other = await findVisitor(world, outcome.doc.visitorId);
-  if (other?.visitorId === visitorId) return undefined;
-  if (other !== undefined && other.erasedAt === undefined && other.email === email) return other;
-  // Whoever claimed it has not got it, any more or yet: the address is this one's.
-  await claims.update(id, { set: { visitorId } }, { version: (outcome.doc as ClaimDoc).version });
-  return undefined;
-}
-
-async function release(world: World, { email = "", visitorId }: VisitorDoc): Promise<void> {
-  const claims = claimsOf(world);
-  const id = claimIdOf(world.test, email);
-  if ((await claims.get(id))?.visitorId === visitorId) await claims.delete(id);
-}
-
-interface Joining {
-  stays: VisitorDoc;
-  goes: VisitorDoc;
-  at: number;
-  /** The one of the request is not stored yet. */
-  fresh: boolean;
-}
-
-/** Makes two visitors one: first the one that stays gets everything. False: somebody else wrote, try again. */
-async function join(world: World, { stays, goes, at, fresh }: Joining): Promise<boolean> {
-  const all = merged(stays, goes, at);
-  const stored = await put(world, all, stays.version !== undefined || !fresh);
-  if (stored === undefined) return false;
-  const left = gone(goes, { into: stays.visitorId, at });
-  if ((await put(world, left, goes.version !== undefined)) === undefined) return false;
-  if (all.email !== undefined) {
-    const id = claimIdOf(world.test, all.email);
-    await claimsOf(world).update(id, { set: { visitorId: stays.visitorId } });
+/** The visitor when all is done; undefined: others wrote too, or two were made one, so look again. */
+async function trySaying(
+  world: World,
+  saying: Saying,
+  { done, attempt }: { done: Done; attempt: number },
+): Promise<VisitorDoc | undefined> {
+  const base = await baseOf(world, saying);
+  done.created ??= base.identifiedAt === undefined;
+  const next = withAll(base, saying);
+  if (base.email !== undefined && base.email !== next.email) done.left = base;
+  const claimed = next.email === undefined ? "own" : await claim(world, next, attempt);
+  if (claimed === "busy") return undefined;
+  if (claimed !== "own") {
+    const goes = await join(world, { base, other: claimed, saying });
+    if (goes === undefined) return undefined;
+    if (claimed.identifiedAt !== undefined) done.created = false;
+    if (!done.mergedIds.includes(goes)) done.mergedIds.push(goes);
+    return undefined;
   }
-  return true;
+  const stored = await put(world, next);
+  if (stored === undefined) return undefined;
+  // Whoever took the claim before the address stood in the document is told by this write, or tells us.
+  if (stored.email !== undefined && !(await confirm(world, stored))) return undefined;
+  return stored;
 }
 
-const OPTIONAL = [
-  "email",
-  "phone",
-  "firstName",
-  "lastName",
-  "mergedInto",
-  "identifiedAt",
-  "erasedAt",
-  "erasedTo",
-] as const;
-
-/** Stores a visitor upon the version that it was made from; undefined: that is not there any more. */
-async function put(world: World, doc: VisitorDoc, exists: boolean): Promise<VisitorDoc | undefined> {
-  const visitors = visitorsOf(world);
-  if (!exists || doc.version === undefined) {
-    const { version: _none, ...fresh } = doc;
-    const outcome = await visitors.insert(fresh);
-    return outcome.kind === "applied" ? visitors.get(doc.id) : undefined;
-  }
-  const { id, version, ...fields } = doc;
-  const unset = OPTIONAL.filter((name) => doc[name] === undefined);
-  const set = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-  return visitors.update(id, { set, unset }, { version });
+/** The visitor of whom something is said, as it is now; a new one when nothing is known of it, or nothing any more. */
+async function baseOf(world: World, { visitorId, at }: Saying): Promise<VisitorDoc> {
+  const known = await findVisitor(world, visitorId);
+  if (known !== undefined && isLive(known)) return known;
+  const id = docIdOf(world.test, visitorId);
+  const { version, erasedTo } = (await visitorsOf(world).get(id)) ?? {};
+  const devices = [deviceOf(visitorId)];
+  return { id, visitorId, test: world.test, version, erasedTo, attributes: {}, devices, updatedAt: at };
 }
 
-/** Forgets a visitor and those that are part of it; `position`: up to where on the log. */
+/** Whoever tells an address says who it is. */
+function withAll(doc: VisitorDoc, { said, once, at, identifies }: Saying): VisitorDoc {
+  const next = withSaid(doc, said, { once, at });
+  if (identifies || next.email !== undefined) next.identifiedAt ??= at;
+  return next;
+}
+
+/**
+ * Makes two visitors one: first the one that stays gets everything, and what is said with it; then the other one points
+ * to it. The id of the one that is part of the other now; undefined: somebody else wrote.
+ */
+async function join(
+  world: World,
+  { base, other, saying }: { base: VisitorDoc; other: VisitorDoc; saying: Saying },
+): Promise<string | undefined> {
+  const { at } = saying;
+  const [stays, goes] = survivorOf({ ...base, identifiedAt: base.identifiedAt ?? at }, other);
+  if ((await put(world, withAll(merged(stays, goes, at), saying))) === undefined) return undefined;
+  if ((await put(world, gone(goes, { into: stays.visitorId, at }))) === undefined) return undefined;
+  return goes.visitorId;
+}
+
+/**
+ * Forgets what is known of a visitor and of those that are part of it, and its claims. `position`: the head of the log. Its
+ * devices, whose events have to go: they stay noted until `forgetTold`, so that a repetition finds them.
+ */
 export async function forget(
   world: World,
-  { visitorId, devices, at, position }: { visitorId: string; devices: readonly string[]; at: number; position: number },
-): Promise<void> {
-  const doc = await findVisitor(world, visitorId);
-  if (doc?.email !== undefined) await release(world, doc);
-  const visitors = visitorsOf(world);
+  { visitorId, at, position }: { visitorId: string; at: number; position: number },
+): Promise<readonly string[]> {
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    const doc = (await findVisitor(world, visitorId)) ?? blank(world, visitorId, at);
+    const devices = doc.devices.length > 0 ? doc.devices : [deviceOf(doc.visitorId)];
+    const stored = await put(world, forgotten(doc, { at, position, devices }));
+    if (stored !== undefined) {
+      const ids = devices.map(visitorOf);
+      for (const id of ids) if (id !== doc.visitorId) await forgetPart(world, { visitorId: id, at, position });
+      await releaseAll(world, ids);
+      return devices;
+    }
+    await delay(Math.random() * Math.min(attempt, LONGEST_WAIT_MS));
+  }
+  throw fail("VISITOR_BUSY");
+}
+
+/** What was part of a visitor is forgotten with it; but not who has come with that device since then. */
+async function forgetPart(world: World, given: { visitorId: string; at: number; position: number }): Promise<void> {
+  const { visitorId, at, position } = given;
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    const doc = (await visitorsOf(world).get(docIdOf(world.test, visitorId))) ?? blank(world, visitorId, at);
+    if (doc.version !== undefined && doc.mergedInto === undefined) return;
+    if ((await put(world, forgotten(doc, { at, position, devices: [] }))) !== undefined) return;
+  }
+  throw fail("VISITOR_BUSY");
+}
+
+function blank({ test }: World, visitorId: string, at: number): VisitorDoc {
+  return { id: docIdOf(test, visitorId), visitorId, test, attributes: {}, devices: [], updatedAt: at };
+}
+
+/** Notes that the log says at `position` that these devices are forgotten: all of them before it is. */
+export async function forgetTold(world: World, devices: readonly string[], position: number): Promise<void> {
   for (const device of devices) {
     const id = docIdOf(world.test, visitorOf(device));
-    for (let attempt = 0; attempt < TRIES; attempt += 1) {
-      const before = await visitors.get(id);
-      const base = before ?? {
-        id,
-        visitorId: visitorOf(device),
-        test: world.test,
-        attributes: {},
-        devices: [],
-        updatedAt: at,
-      };
-      if ((await put(world, forgotten(base, { at, position }), before !== undefined)) !== undefined) break;
-    }
+    await visitorsOf(world).update(id, { max: { erasedTo: position } });
+    await visitorsOf(world).update(id, { set: { devices: [] } }, { where: { erasedAt: { exists: true } } });
   }
 }

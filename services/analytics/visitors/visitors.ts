@@ -6,6 +6,7 @@ import type { Params, Row } from "../engine/query.ts";
 import type { Page } from "../events/events.ts";
 import { readWatermark } from "../feed/watermark.ts";
 import { asOf, type Scope } from "../scope.ts";
+import { emailOf } from "./rules.ts";
 
 /** What visitors are sorted by: a column of their grouping. */
 export type SortColumn = "first_at" | "last_at" | "visits" | "devices" | "links";
@@ -62,8 +63,8 @@ export async function readVisitors(asking: Asking, question: VisitorQuestion): P
   const order = `ORDER BY ${sort} ${way}, visitor_key ${way}`;
   const where = after === undefined ? "" : `WHERE (${sort}, visitor_key) ${beyond} ($key, $last)`;
   const rows = await duck.rows(
-    `WITH visitors AS MATERIALIZED (${sql}), page AS (
-       SELECT *, (SELECT count(*) FROM visitors) AS total FROM visitors ${where} ${order} LIMIT ${size + 1})
+    `WITH people AS MATERIALIZED (${sql}), page AS (
+       SELECT *, (SELECT count(*) FROM people) AS total FROM people ${where} ${order} LIMIT ${size + 1})
      ${named("page")} ORDER BY page.${sort} ${way}, page.visitor_key ${way}`,
     after === undefined ? params : { ...params, key: BigInt(after.key), last: BigInt(after.id) },
     signal,
@@ -88,45 +89,71 @@ export async function readVisitor({ duck, signal, scope }: Asking, device: strin
 const DEVICES_OF = (keys: string): string =>
   `device_key IN (SELECT device_key FROM identities WHERE ${OWN} AND visitor_key IN ${keys} UNION ALL ${keys})`;
 
+const IDENTITIES = `(SELECT device_key, visitor_key FROM identities WHERE ${OWN})`;
+
 /** Visitors of a relation with their ids and what is known of them. */
 function named(relation: string): string {
   return `SELECT ${relation}.*, coalesce(v.visitor_id, 'vis_' || e.device_id) AS visitor_id, v.email, v.phone, v.first_name,
       v.last_name, a.attributes
     FROM ${relation} JOIN events e ON e.rowid = ${relation}.one_row
-    LEFT JOIN (SELECT * FROM known_visitors WHERE ${OWN}) v ON v.visitor_key = ${relation}.visitor_key
+    LEFT JOIN (SELECT * FROM visitors WHERE ${OWN}) v ON v.visitor_key = ${relation}.visitor_key
     LEFT JOIN (${ATTRIBUTES}) a ON a.visitor_key = ${relation}.visitor_key`;
 }
 
-/** One row a visitor. Only what is sorted by or asked for is read: links and names are dear. */
+/**
+ * One row a visitor. Devices are grouped before it is asked whose they are, which is asked of a row a device and not of each
+ * event; only what is sorted by or asked for is read: links and names are dear.
+ */
 function grouped(scope: Scope, { linkId, search, email, sort }: VisitorQuestion) {
-  const conditions: string[] = [];
   const params: Record<string, Params[string]> = { ...scope.params };
-  const known = (sql: string) => `(SELECT visitor_key FROM known_visitors WHERE ${OWN} AND ${sql})`;
-  let where = `${scope.sql} AND visitor_key IS NOT NULL`;
+  const conditions = [scope.sql, "device_key IS NOT NULL"];
   if (linkId !== undefined) {
-    conditions.push("bool_or(link_id = $link)");
+    conditions.push(
+      DEVICES_OF(`(SELECT coalesce(i.visitor_key, e.device_key) FROM (SELECT DISTINCT device_key FROM events
+      WHERE ${scope.sql} AND link_id = $link AND device_key IS NOT NULL) e LEFT JOIN ${IDENTITIES} i USING (device_key))`),
+    );
     params.link = linkId;
   }
   if (email !== undefined) {
-    where += ` AND ${DEVICES_OF(known("email = $email"))} AND visitor_key IN ${known("email = $email")}`;
-    params.email = email.trim().toLowerCase();
+    conditions.push(DEVICES_OF(`(SELECT visitor_key FROM visitors WHERE ${OWN} AND email = $email)`));
+    params.email = emailOf(email);
   }
   if (search !== undefined) {
-    const names = "concat_ws(' ', email, phone, first_name, last_name, visitor_id)";
-    conditions.push(
-      `(contains(lower(min(visitor_id)), lower($search)) OR visitor_key IN ${known(`contains(lower(${names}), lower($search))`)})`,
-    );
+    conditions.push(DEVICES_OF(found(scope)));
     params.search = search;
   }
-  const links = sort === "links" ? ", count(DISTINCT link_id) AS links" : "";
-  const having = conditions.length === 0 ? "" : `HAVING ${conditions.join(" AND ")}`;
-  const sql = `SELECT visitor_key, count(*) AS visits, min(scanned_at) AS first_at, max(scanned_at) AS last_at,
-    ${DEVICE_COUNT} AS devices, min(row_id) AS one_row${links}
-    FROM touches WHERE ${where} GROUP BY visitor_key ${having}`;
-  return { sql, params };
+  const where = conditions.join(" AND ");
+  return { sql: sort === "links" ? withLinks(peopleOf(where), where) : peopleOf(where), params };
 }
 
-const DEVICE_COUNT = "count(DISTINCT device_key)";
+/** Rows a device as rows a visitor: those that belong to nobody known are visitors as they are. */
+function peopleOf(where: string): string {
+  return `WITH devices AS MATERIALIZED (SELECT device_key, count(*) AS visits, min(scanned_at) AS first_at,
+      max(scanned_at) AS last_at, min(rowid) AS one_row FROM events WHERE ${where} GROUP BY device_key)
+    SELECT device_key AS visitor_key, visits, first_at, last_at, 1::BIGINT AS devices, one_row FROM devices
+      WHERE device_key NOT IN (SELECT device_key FROM ${IDENTITIES})
+    UNION ALL
+    SELECT visitor_key, sum(visits)::BIGINT, min(first_at), max(last_at), count(*), min(one_row)
+      FROM devices JOIN ${IDENTITIES} USING (device_key) GROUP BY visitor_key`;
+}
+
+/** Visitors with how many links each met. A link stands for itself by 64 bits. */
+function withLinks(people: string, where: string): string {
+  return `WITH met AS MATERIALIZED (SELECT device_key, hash(link_id) AS link FROM events WHERE ${where} GROUP BY ALL)
+    SELECT * FROM (${people}) JOIN (
+      SELECT device_key AS visitor_key, count(*) AS links FROM met
+        WHERE device_key NOT IN (SELECT device_key FROM ${IDENTITIES}) GROUP BY 1
+      UNION ALL
+      SELECT visitor_key, count(DISTINCT link) FROM met JOIN ${IDENTITIES} USING (device_key) GROUP BY 1) USING (visitor_key)`;
+}
+
+/** Visitors with a name, an address or a phone number, or a device with a name, that holds what is searched for. */
+function found(scope: Scope): string {
+  const names = "concat_ws(' ', email, phone, first_name, last_name)";
+  return `(SELECT visitor_key FROM visitors WHERE ${OWN} AND contains(lower(${names}), lower($search))
+    UNION SELECT coalesce(i.visitor_key, e.device_key) FROM (SELECT DISTINCT device_key FROM events
+      WHERE ${scope.sql} AND contains(lower('vis_' || device_id), lower($search))) e LEFT JOIN ${IDENTITIES} i USING (device_key))`;
+}
 
 /** The most links, and the most events, that a visitor includes. */
 const MOST_INCLUDED = 100;
