@@ -51,15 +51,14 @@ export interface CohortAnswers {
  */
 function statement({ dimension, goals }: CohortQuestion, { question, calendar }: Standing): string {
   const { cohort, join, looksAtFirst } = dimension ?? INTERVAL;
-  const firstRow = looksAtFirst ? ", arg_min(row_id, (scanned_at, position, row_id)) AS first_row" : "";
   const seen = `${question.scope.sql} AND visitor_key IS NOT NULL AND scanned_at <= $until`;
   return `WITH won AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("won_at")} AS idx, count(*) AS n
       FROM (${goals.sql}) WHERE won_at <= $until GROUP BY ALL),
     cells AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("scanned_at")} AS idx, count(*) AS scans,
       min(scanned_at) AS met_at FROM touches WHERE ${seen} GROUP BY ALL),
-    firsts AS MATERIALIZED (SELECT visitor_key, min(idx) AS first FROM cells GROUP BY visitor_key HAVING min(met_at) >= $from),
-    starts AS (SELECT visitor_key${firstRow} FROM touches WHERE ${seen} GROUP BY visitor_key),
-    f AS (SELECT * FROM firsts ${looksAtFirst ? "JOIN starts USING (visitor_key)" : ""}),
+    firsts AS MATERIALIZED (SELECT visitor_key, min(idx) AS first, min(met_at) AS first_at FROM cells GROUP BY visitor_key
+      HAVING min(met_at) >= $from),
+    f AS (${looksAtFirst ? firstRowsSql(seen) : "SELECT visitor_key, first FROM firsts"}),
     grouped AS MATERIALIZED (SELECT f.visitor_key, f.first, ${cohort} AS cohort FROM f ${join}),
     chosen AS MATERIALIZED (SELECT cohort, count(*) AS size, count(*) OVER () AS cohorts FROM grouped GROUP BY cohort
       ORDER BY size DESC, cohort LIMIT $limit),
@@ -71,6 +70,20 @@ function statement({ dimension, goals }: CohortQuestion, { question, calendar }:
     UNION ALL SELECT 'cell', cohort, idx - first AS step, count(*) FILTER (scans > 0), sum(scans), sum(n)
       FROM parts JOIN grouped USING (visitor_key) SEMI JOIN chosen USING (cohort)
       WHERE idx >= first AND idx - first <= $periods GROUP BY cohort, step`;
+}
+
+/** Rows of a table are counted in fewer bits than this. */
+const ROW_BITS = 40;
+
+/**
+ * The members with the row of their first event; of several at the same time the first to arrive. Position and row are put
+ * into one number, because the least of numbers takes far less memory than the least of pairs.
+ */
+function firstRowsSql(seen: string): string {
+  const arrival = `CAST(position AS HUGEINT) * ${2 ** ROW_BITS} + row_id`;
+  return `SELECT visitor_key, first, CAST(min(arrival) % ${2 ** ROW_BITS} AS BIGINT) AS first_row FROM firsts
+    JOIN (SELECT visitor_key, scanned_at, ${arrival} AS arrival FROM touches WHERE ${seen}) USING (visitor_key)
+    WHERE scanned_at = first_at GROUP BY visitor_key, first`;
 }
 
 const INTERVAL: Pick<Dimension, "cohort" | "join" | "looksAtFirst"> = {

@@ -23,15 +23,19 @@ export interface JourneyQuestion {
 function statement(seen: string, { idleMs, depth, through, isEachAStep }: JourneyQuestion): string {
   const rules = { seen, hasSessions: idleMs !== undefined, isEachAStep, depth, isThrough: through !== undefined };
   return `WITH ${stepsSql(rules)},
+    frequent AS MATERIALIZED (SELECT path, count(*) AS n FROM steps WHERE opens GROUP BY path ORDER BY n DESC, path LIMIT $limit),
     paths AS MATERIALIZED (SELECT path, count(*) AS n, count(DISTINCT visitor_key) AS people,
-      quantile_disc(path_ms, 0.5) AS ms FROM steps WHERE opens GROUP BY path ORDER BY n DESC, path LIMIT $limit),
+      quantile_disc(path_ms, 0.5) AS ms FROM steps SEMI JOIN frequent USING (path) WHERE opens GROUP BY path),
     ends AS MATERIALIZED (SELECT len, path[len] AS lid, count(*) AS n FROM steps WHERE opens AND len <= ${depth}
       GROUP BY len, path[len] QUALIFY row_number() OVER (PARTITION BY len ORDER BY count(*) DESC, path[len]) = 1),
     nodes AS MATERIALIZED (SELECT lid, count(*) AS n, count(*) FILTER (opens) AS entries, count(*) FILTER (closes) AS exits
       FROM steps GROUP BY lid),
     top AS MATERIALIZED (SELECT * FROM nodes ORDER BY n DESC, lid LIMIT $limit),
+    common AS MATERIALIZED (SELECT lid, next_lid, count(*) AS n FROM steps WHERE NOT closes GROUP BY ALL
+      ORDER BY n DESC, lid, next_lid LIMIT $limit),
     hops AS MATERIALIZED (SELECT lid, next_lid, count(*) AS n, count(DISTINCT visitor_key) AS people,
-      quantile_disc(next_ms, 0.5) AS ms FROM steps WHERE NOT closes GROUP BY ALL ORDER BY n DESC, lid, next_lid LIMIT $limit),
+      quantile_disc(next_ms, 0.5) AS ms FROM steps SEMI JOIN common USING (lid, next_lid) WHERE NOT closes
+      GROUP BY lid, next_lid),
     used AS (SELECT unnest(path) AS lid FROM paths UNION SELECT lid FROM ends UNION SELECT lid FROM top
       UNION SELECT unnest([lid, next_lid]) FROM hops)
     SELECT 'all' AS kind, '' AS id, CAST([] AS INTEGER[]) AS path, count(*) AS n, count(*) FILTER (opens) AS a,
