@@ -58,15 +58,29 @@ async function studentsOf(asked: Asked, store: Store, principal: Principal): Pro
     ambassadors.find({ where, sort: [["createdAt", 1]], ...page }),
     ambassadors.count(where),
   ]);
-  const counts = await countEach(
-    found.map(({ id }) => ({ ...where, studentId: id, ...scannedIn(window) })),
-    store,
-    principal,
-  );
-  const groups = found.map(({ id, firstName, lastName }, index) => ({
-    ...{ key: id, label: `${firstName} ${lastName}`, impressions: counts[index] ?? 0 },
-  }));
+  const groups = [];
+  for (const { id, firstName, lastName } of found) {
+    const impressions = await countOfStudent({ programId, window, studentId: id }, store, principal);
+    groups.push({ key: id, label: `${firstName} ${lastName}`, impressions });
+  }
   return { groups, total, keyOf: ({ studentId }) => studentId };
+}
+
+/** An index tells impressions by poster, none by student: they are those of the student's posters. */
+async function countOfStudent(
+  { programId, window, studentId }: Pick<Asked, "programId" | "window"> & { studentId: string },
+  store: Store,
+  principal: Principal,
+): Promise<number> {
+  const { workspace, test } = principal;
+  const posters = store.collection(posterModel).of(workspace);
+  let sum = 0;
+  for await (const some of posters.stream({ where: { test, studentId }, sort: [["createdAt", 1]] })) {
+    const own = some.filter((poster) => poster.programId === programId);
+    const questions = own.map(({ id }) => ({ test, posterId: id, ...scannedIn(window) }));
+    for (const count of await countEach(questions, store, principal)) sum += count;
+  }
+  return sum;
 }
 
 async function daysOf(asked: Asked, store: Store, principal: Principal): Promise<Grouping> {

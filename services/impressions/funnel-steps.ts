@@ -61,7 +61,8 @@ export async function walkReferrals(
   const { workspace, test } = principal;
   const impressions = store.collection(impressionModel).of(workspace);
   const earnings = store.collection(earningModel).of(workspace);
-  for await (const some of store.collection(referralModel).of(workspace).stream({ where: { test, programId } })) {
+  const byCreation = { where: { test, programId }, sort: [["createdAt", 1]] } as const;
+  for await (const some of store.collection(referralModel).of(workspace).stream(byCreation)) {
     const met = await impressions.getMany(some.map(({ impressionId }) => impressionId));
     const counted = new Map<string, readonly Steps[]>();
     for (const referral of some) {

@@ -14,6 +14,8 @@ export interface Dimension {
   isLink: boolean;
   /** Values are "true" and "false". */
   isFlag: boolean;
+  /** Whether its values tell who somebody is. */
+  isPersonal: boolean;
 }
 
 const EVENT = "JOIN events e ON e.rowid = f.first_row";
@@ -40,7 +42,7 @@ const ATTRIBUTE = "attributes.";
 
 /** The dimension of a name; refuses unknown ones and lists the known. */
 export function dimensionOf(name: string): Dimension {
-  const plain = { join: "", params: {}, looksAtFirst: false, isLink: false, isFlag: false };
+  const plain = { join: "", params: {}, looksAtFirst: false, isLink: false, isFlag: false, isPersonal: false };
   const first = { ...plain, join: EVENT, looksAtFirst: true };
   const column = Object.hasOwn(COLUMNS, name) ? COLUMNS[name] : undefined;
   if (column !== undefined) return { ...first, cohort: `coalesce(${column}, '')` };
@@ -65,5 +67,13 @@ function attribute(key: string): Dimension {
   const join = `LEFT JOIN attributes a ON a.workspace = $workspace AND a.test = $test AND a.key = $attribute
     AND a.visitor_key = f.visitor_key`;
   const cohort = "coalesce(a.text, CAST(a.number AS VARCHAR), CAST(a.truth AS VARCHAR), '')";
-  return { cohort, join, params: { attribute: key }, looksAtFirst: false, isLink: false, isFlag: false };
+  return {
+    cohort,
+    join,
+    params: { attribute: key },
+    looksAtFirst: false,
+    isLink: false,
+    isFlag: false,
+    isPersonal: true,
+  };
 }

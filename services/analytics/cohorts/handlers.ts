@@ -7,10 +7,12 @@ import {
   CohortKind,
   type CohortService,
 } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
+import { contextOf } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import { goalOf, goalsSql } from "../attribution/goals.ts";
 import { explain } from "../explain.ts";
+import { checkVisitors } from "../fields/where.ts";
 import { linkNames } from "../journeys/names.ts";
 import { fail } from "../reasons.ts";
 import { type CohortAnswer, readCohorts } from "./cohorts.ts";
@@ -36,6 +38,7 @@ export function cohortHandlers(own: AnalyticsDeps): ServiceImpl<typeof CohortSer
 
 async function answerCohorts(own: AnalyticsDeps, request: AnalyzeCohortsRequest, handler: HandlerContext) {
   const dimension = wantedOf(request);
+  if (dimension?.isPersonal) checkVisitors(contextOf(handler).principal);
   const goal = goalOf(request.conversion);
   const interval = eitherOf(request.interval, request.period, "period") || CohortInterval.MONTH;
   const standing = await standingOf(own, handler, { ...request, interval });

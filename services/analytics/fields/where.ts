@@ -60,12 +60,21 @@ export function paramsOf({ scope, weights }: Seen): Params {
   return { ...scope.params, ...(weights === undefined ? {} : weightParams(weights)) };
 }
 
+/** Refuses a key that may not see visitors. */
+export function checkVisitors(principal: Pick<Principal, "scopes" | "keyClass">): void {
+  if (!maySee(principal)) throw refuse("PERMISSION_DENIED", { scope: "visitors:read" });
+}
+
+function maySee({ scopes, keyClass }: Pick<Principal, "scopes" | "keyClass">): boolean {
+  return keyClass === "internal" || scopes.includes("admin") || scopes.includes("visitors:read");
+}
+
 /** Refuses conditions and fields that tell who somebody is to a key that may not see visitors. */
 export function checkPersonal(
   { scopes, keyClass }: Pick<Principal, "scopes" | "keyClass">,
   asked: { from: From; where: readonly Condition[]; fields?: readonly QueryField[] },
 ): void {
-  if (keyClass === "internal" || scopes.includes("admin") || scopes.includes("visitors:read")) return;
+  if (maySee({ scopes, keyClass })) return;
   const isAsked = ({ field: name, anyOf }: Condition): boolean => {
     const field = fieldOf(asked.from, name);
     return (field !== undefined && isPersonal(field)) || anyOf.some(isAsked);
