@@ -75,7 +75,8 @@ export const analytics = defineService({
     const duck = await openDuck({ path, exports, memoryMb: MEMORY_MB, schema: SCHEMA, fingerprint: FINGERPRINT });
     const gate = engineOf(deps);
     const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
-    const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports });
+    const { exportsMaxGb: maxGb } = deps.config;
+    const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports, maxGb });
     return {
       gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.() }),
       stop: async () => {
