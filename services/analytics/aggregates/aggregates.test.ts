@@ -13,7 +13,7 @@ import { TargetSchema, TargetStatus } from "#gen/waymark/codes/v1/directory_pb.t
 import { ObjectChangedSchema, Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import * as plain from "../test-answers.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround, until } from "../test-ground.ts";
-import { entriesOf, history, type Step, touchOf } from "../test-history.ts";
+import { history, touchOf, write } from "../test-history.ts";
 
 let ground: AnalyticsGround;
 beforeAll(async () => {
@@ -26,19 +26,6 @@ const DAY = 86_400_000;
 const at = (ms: number) => timestampFromMs(ms);
 const RANGE = { start: NOW - 40 * DAY, end: NOW };
 const range = { startDate: at(RANGE.start), endDate: at(RANGE.end) };
-
-async function write(steps: readonly Step[]): Promise<plain.Event[]> {
-  const written: { touches: Step["touches"]; recordedAt: number }[] = [];
-  for (const step of steps) {
-    for (const touches of entriesOf(step)) {
-      const recordedAt = NOW + written.length;
-      await ground.append(touches, recordedAt);
-      written.push({ touches, recordedAt });
-    }
-  }
-  await ground.settle();
-  return plain.counted(written);
-}
 
 /** Numbers by the values of a key, unknown as "". */
 function tally(events: readonly plain.Event[], key: (event: plain.Event) => string): Map<string, plain.Event[]> {
@@ -59,7 +46,7 @@ async function overHistories(check: (events: plain.Event[], workspace: string) =
     return fc.record({ steps: history([`agg${run}`]), workspace: fc.constant(`agg${run}`) });
   });
   const property = fc.asyncProperty(histories, async ({ steps, workspace }) => {
-    const events = await write(steps);
+    const events = await write(ground, steps);
     await check(plain.seen(events, { workspace, test: false }), workspace);
   });
   await fc.assert(property, { numRuns: 6, endOnFailure: true, interruptAfterTimeLimit: 20_000 });

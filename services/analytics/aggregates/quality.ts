@@ -5,6 +5,7 @@ import { contextOf } from "#runtime/context.ts";
 import { as, internalContext } from "#runtime/internal.ts";
 import type { AnalyticsDeps, Asking } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
+import { withPrograms } from "../scope.ts";
 import { percentOf, plus } from "./range.ts";
 
 const COUNTS = `count(*) AS scans, count(*) FILTER (human) AS counted,
@@ -15,7 +16,7 @@ const COUNTS = `count(*) AS scans, count(*) FILTER (human) AS counted,
 /** What became of scans, people's and programs', in all and by link, and where people were sent. */
 export async function readQuality(asking: Asking, limit: number) {
   const { duck, scope, signal } = asking;
-  const all = scope.sql.replace(" AND human AND ", " AND ");
+  const all = withPrograms(scope.sql);
   const read = (sql: string, more = {}) => duck.rows(sql, plus(asking, more), signal);
   const [[total = {}], filtered, links, destinations] = await Promise.all([
     read(`SELECT ${COUNTS} FROM events WHERE ${all}`),
