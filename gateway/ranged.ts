@@ -76,7 +76,7 @@ export async function sendRanged(exchange: Exchange, fetch: Fetch): Promise<Sent
   delete (headers as Record<string, string>)["content-range"];
   if (holdsTag(asked["if-none-match"], etag)) return sendBare(exchange, { status: 304, headers });
   const isSame = asked["if-range"] === undefined || asked["if-range"] === etag;
-  const part = isSame ? partOf(asked.range, total) : undefined;
+  const part = isSame && method === "GET" ? partOf(asked.range, total) : undefined; // RFC 9110 §14.2: GET alone
   if (part === "none")
     return sendBare(exchange, { status: 416, headers: { ...headers, "content-range": `bytes */${total}` } });
   const { from, to } = part ?? { from: 0, to: total - 1 };

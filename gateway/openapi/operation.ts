@@ -5,6 +5,7 @@ import { commentOf, firstSentence } from "./comments.ts";
 import { isRequired, type Schema } from "./constraints.ts";
 import { envelopeSchema, REFUSALS } from "./envelope.ts";
 import { queryParameters } from "./parameters.ts";
+import { RANGE_PARAMETERS, RANGE_RESPONSES } from "./ranged.ts";
 import type { Schemas } from "./schemas.ts";
 
 /** Names of the security schemes; each is enough. */
@@ -24,7 +25,8 @@ export function operation(
 ): Schema {
   const { rpc, rules, dialect } = route;
   const comment = commentOf(rpc);
-  const parameters = [...pathParameters, ...queryParameters(route, schemas.in(dialect, "request"))];
+  const asked = queryParameters(route, schemas.in(dialect, "request"));
+  const parameters = [...pathParameters, ...asked, ...(rules.ranged ? RANGE_PARAMETERS : [])];
   const body = requestBody(route, schemas);
   return {
     operationId,
@@ -80,7 +82,7 @@ function responses(route: Route, schemas: Schemas): Schema {
     refusal.status,
     { $ref: `#/components/responses/${dialect.name}${refusal.status}` },
   ]);
-  return { [status]: success, ...Object.fromEntries(refused) };
+  return { [status]: success, ...(route.rules.ranged ? RANGE_RESPONSES : {}), ...Object.fromEntries(refused) };
 }
 
 function successText({ rpc, rules }: Route, status: number): string {

@@ -96,6 +96,12 @@ export const fail = failures("analytics.waymark", {
     code: Code.Unavailable,
     say: (f) => `the files of export ${f.exportId} are being made again; try again shortly`,
   },
+  EXPORTS_FULL: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) =>
+      `the files of exports take all ${f.gb} GB that they may; delete exports that are not needed and begin again`,
+  },
   EXPORTS_BUSY: {
     code: Code.ResourceExhausted,
     say: (f) => `${f.most} exports of this workspace are not done yet; wait for one of them`,

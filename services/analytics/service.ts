@@ -81,7 +81,8 @@ export const analytics = defineService({
     const news = settings.follow(deps.log);
     const expiry = startExpiry({ settingsOf: settings.of, now: deps.now, engine: gate });
     const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
-    const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports });
+    const { exportsMaxGb: maxGb } = deps.config;
+    const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports, maxGb });
     return {
       gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.(), ...expiry.gauges?.() }),
       stop: async () => {

@@ -20,6 +20,7 @@ it("an empty environment gives the defaults", () => {
     natsStream: "WAYMARK",
     natsReplicas: 1,
     logRetentionDays: 0,
+    exportsMaxGb: 5,
     healthPort: 9091,
     peers: new Map([["*", "dns:///{service}:9090"]]),
   };
@@ -85,7 +86,7 @@ describe("a setting is read", () => {
 
   it("every one of them is in the table above", () => {
     expect(Object.keys(settings).sort()).toEqual(
-      "adminKey data demo grpcPort healthPort host logLevel logRetentionDays masterKey mongodbUrl natsReplicas natsStream natsUrl otlpEndpoint peers placeDatabase port publicUrl rateLimits tagKey tlsCa tlsCert tlsKey trustedProxies".split(
+      "adminKey data demo exportsMaxGb grpcPort healthPort host logLevel logRetentionDays masterKey mongodbUrl natsReplicas natsStream natsUrl otlpEndpoint peers placeDatabase port publicUrl rateLimits tagKey tlsCa tlsCert tlsKey trustedProxies".split(
         " ",
       ),
     );

@@ -202,6 +202,7 @@ export const settings = {
     "Days that NATS keeps the log. 0 keeps everything.",
     integer(0, 36_500),
   ),
+  exportsMaxGb: setting("WAYMARK_EXPORTS_MAX_GB", "5", "Most GB of exported files on a disk.", integer(1, 1e6)),
   peers: setting(
     "WAYMARK_PEERS",
     "*=dns:///{service}:9090",

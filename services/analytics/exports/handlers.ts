@@ -12,10 +12,10 @@ import {
 } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { contextOf } from "#runtime/context.ts";
+import type { ServiceDeps } from "#runtime/service.ts";
 import { type AnalyticsDeps, ask } from "../asking.ts";
 import { checkPersonal, compileWhere } from "../fields/where.ts";
 import { fail } from "../reasons.ts";
-import { lastMs } from "../scope.ts";
 import { type ExportDoc, exportModel, type State } from "./model.ts";
 import { columnsOf, contentTypeOf } from "./rows.ts";
 import { LEASE_MS, tasksOf } from "./runner.ts";
@@ -32,7 +32,7 @@ const MOST_OPEN = 5;
 const PIECE_BYTES = 1024 * 1024;
 
 /** What the handlers need beside: where files lie, and who has them. */
-export interface ExportDeps extends AnalyticsDeps {
+export interface ExportDeps extends AnalyticsDeps, Pick<ServiceDeps, "now"> {
   folder: string;
   replica: () => string;
 }
@@ -55,8 +55,8 @@ export function exportHandlers(own: ExportDeps): ServiceImpl<typeof ExportServic
     getExport: async ({ id }, handler) => ({ export: shown(await find(own, id, handler)) }),
     deleteExport: async ({ id }, handler) => {
       await find(own, id, handler);
-      await tasksOf(own.store).delete(id);
       await exportsOf(own, handler).delete(id);
+      await tasksOf(own.store).delete(id);
       await rm(join(own.folder, id), { recursive: true, force: true });
       return {};
     },
@@ -110,16 +110,21 @@ async function create(own: ExportDeps, request: CreateExportRequest, handler: Ha
     ...{ id: context.newId("exp"), test, state: "queued" as const, format, compression },
     fields: columnsOf(request.fields).map(({ name }) => name),
     where: { list: request.where.map((one) => toJson(ConditionSchema, one)) },
-    start: startDate && Number(lastMs(startDate)),
-    end: endDate && Number(lastMs(endDate)),
+    start: scope.params.start === undefined ? undefined : Number(scope.params.start),
+    end: scope.params.end === undefined ? undefined : Number(scope.params.end),
     floor: floor?.at,
     ...{ rows: 0, files: { list: [] }, createdAt: now, expiresAt: now + KEPT_MS },
   };
+  await begin(own, workspace, doc);
   await exports.insert(doc);
-  const { id, createdAt, expiresAt } = doc;
-  const task = { id, workspaceId: workspace, isOpen: true, replica: own.replica(), createdAt, expiresAt };
-  await tasksOf(own.store).insert({ ...task, leaseUntil: now + LEASE_MS });
+  await tasksOf(own.store).update(doc.id, { unset: ["owner"] });
   return doc;
+}
+
+/** Notes the task first, held by nobody's name: when this process dies before the export is there, the task ends by itself. */
+async function begin(own: ExportDeps, workspaceId: string, { id, createdAt, expiresAt }: ExportDoc): Promise<void> {
+  const task = { id, workspaceId, isOpen: true, replica: own.replica(), createdAt, expiresAt };
+  await tasksOf(own.store).insert({ ...task, owner: "beginning", leaseUntil: own.now() + LEASE_MS });
 }
 
 const STATES: Readonly<Record<State, ExportState>> = {
@@ -191,7 +196,7 @@ async function makeAgain(own: ExportDeps, doc: ExportDoc, handler: HandlerContex
   const { workspace } = contextOf(handler).principal;
   await exportsOf(own, handler).update(doc.id, { set: { state: "queued", rows: 0 } });
   const { id, createdAt, expiresAt } = doc;
-  const leaseUntil = contextOf(handler).now() + LEASE_MS;
+  const leaseUntil = own.now() + LEASE_MS;
   const mine = { isOpen: true, replica: own.replica(), leaseUntil };
   await tasksOf(own.store).insert({ id, workspaceId: workspace, createdAt, expiresAt, ...mine });
   await tasksOf(own.store).update(id, { set: mine, unset: ["owner"] });

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import type { Background, ServiceDeps } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
@@ -16,8 +17,14 @@ const LOOK_MS = 500;
 export const LEASE_MS = 10_000;
 const BEAT_MS = 2_500;
 
+/** After what passes by itself, one is tried again so much later. */
+const AGAIN_MS = 2_000;
+
 /** Tasks that one look fetches. */
 const SOME = 20;
+
+/** How often this replica looks for files that no task knows. */
+const SWEEP_MS = 60_000;
 
 /** Makes exports, one at a time, and removes them when their time is over. */
 export interface ExportRunner extends Background {
@@ -28,7 +35,7 @@ export interface ExportRunner extends Background {
 }
 
 /** What the runner works with. */
-export type RunnerDeps = Pick<ServiceDeps, "store" | "now"> & { engine: Gate<Duck>; folder: string };
+export type RunnerDeps = Pick<ServiceDeps, "store" | "now"> & { engine: Gate<Duck>; folder: string; maxGb: number };
 
 /** The tasks of all workspaces. */
 export const tasksOf = (store: Store) => store.collection(taskModel).of(SYSTEM_WORKSPACE);
@@ -70,9 +77,14 @@ interface Working extends RunnerDeps {
 
 async function loop(working: Working): Promise<void> {
   const { signal, state } = working;
+  let sweptAt = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     try {
       await removeExpired(working);
+      if (performance.now() - sweptAt >= SWEEP_MS) {
+        await sweep(working);
+        sweptAt = performance.now();
+      }
       const task = await nextTask(working);
       if (task !== undefined) {
         await work(working, task);
@@ -99,37 +111,67 @@ async function nextTask({ store, now, owner, replica }: Working): Promise<TaskDo
 }
 
 async function work(working: Working, task: TaskDoc): Promise<void> {
-  const { store, now, state, folderOf, engine } = working;
-  const exports = store.collection(exportModel).of(task.workspaceId);
-  const doc = await exports.get(task.id);
+  const { store, state } = working;
+  const doc = await store.collection(exportModel).of(task.workspaceId).get(task.id);
   if (doc === undefined) return void (await tasksOf(store).delete(task.id));
   const calledOff = new AbortController();
   const signal = AbortSignal.any([working.signal, calledOff.signal]);
   state.running = 1;
   const beating = beat(working, { task, end: calledOff });
   try {
-    const duck = await engine.pass(signal);
-    await exports.update(doc.id, { set: { state: "running" } });
-    const onProgress = async (progress: { upTo: number; rows: number; totalRows: number }) =>
-      void (await exports.update(doc.id, { set: progress }));
-    const given = { duck, workspace: task.workspaceId, doc, folder: folderOf(doc.id), signal, onProgress };
-    const { upTo, files } = await writeFiles(given);
-    const rows = files.reduce((sum, file) => sum + file.rows, 0);
-    const done: Partial<ExportDoc> = { state: "done", upTo, rows, totalRows: rows, files: { list: files } };
-    await exports.update(doc.id, { set: { ...done, replica: working.replica, finishedAt: now() } });
-    await tasksOf(store).update(task.id, { set: { isOpen: false, leaseUntil: 0 } });
+    await make(working, { task, doc, signal });
   } catch (error) {
-    if (signal.aborted) throw error;
-    state.failures += 1;
-    const what =
-      error instanceof Error && "rawMessage" in error ? String(error.rawMessage) : "the files could not be written";
-    await exports.update(doc.id, { set: { state: "failed", error: what, finishedAt: now() } });
-    await tasksOf(store).update(task.id, { set: { isOpen: false, leaseUntil: 0 } });
+    if (calledOff.signal.aborted) throw error;
+    if (signal.aborted || isPassing(error)) await putBack(working, task);
+    else await giveUp(working, task, error);
+    throw error;
   } finally {
     state.running = 0;
     calledOff.abort();
     await beating;
   }
+}
+
+async function make(
+  { store, now, folderOf, engine, replica, maxGb }: Working,
+  { task, doc, signal }: { task: TaskDoc; doc: ExportDoc; signal: AbortSignal },
+): Promise<void> {
+  const exports = store.collection(exportModel).of(task.workspaceId);
+  const duck = await engine.pass(signal);
+  await exports.update(doc.id, { set: { state: "running" } });
+  const onProgress = async (progress: { upTo: number; rows: number; totalRows: number }) =>
+    void (await exports.update(doc.id, { set: progress }));
+  const given = { duck, workspace: task.workspaceId, doc, folder: folderOf(doc.id), signal, maxGb, onProgress };
+  const { upTo, files } = await writeFiles(given);
+  const rows = files.reduce((sum, file) => sum + file.rows, 0);
+  const done: Partial<ExportDoc> = { state: "done", upTo, rows, totalRows: rows, files: { list: files } };
+  await exports.update(doc.id, { set: { ...done, replica, finishedAt: now() } });
+  await tasksOf(store).update(task.id, { set: { isOpen: false, leaseUntil: 0 } });
+}
+
+/** Nothing is wrong with the export: somebody begins it again, this process not before others had their turn. */
+async function putBack({ store, now, owner, signal }: Working, { id, workspaceId }: TaskDoc): Promise<void> {
+  await store
+    .collection(exportModel)
+    .of(workspaceId)
+    .update(id, { set: { state: "queued" } });
+  const leaseUntil = signal.aborted ? 0 : now() + AGAIN_MS;
+  await tasksOf(store).update(id, { set: { leaseUntil } }, { where: { owner } });
+}
+
+async function giveUp({ store, now, folderOf }: Working, { id, workspaceId }: TaskDoc, cause: unknown): Promise<void> {
+  const error = cause instanceof ConnectError ? cause.rawMessage : "the files could not be written";
+  await rm(folderOf(id), { recursive: true, force: true });
+  await store
+    .collection(exportModel)
+    .of(workspaceId)
+    .update(id, { set: { state: "failed", error, finishedAt: now() } });
+  await tasksOf(store).update(id, { set: { isOpen: false, leaseUntil: 0 } });
+}
+
+/** Whether what went wrong may be over soon: the table is being made from the log, the store does not answer. */
+function isPassing(error: unknown): boolean {
+  return error instanceof ConnectError && (error.code === Code.Unavailable || error.code === Code.Aborted);
 }
 
 /** Says now and then that the owner is alive; calls the work off when the task is gone or another's. */
@@ -157,4 +199,12 @@ async function removeExpired({ store, now, folderOf }: Working): Promise<void> {
     await store.collection(exportModel).of(workspaceId).delete(id);
     await tasksOf(store).delete(id);
   }
+}
+
+/** Removes files here of exports that are gone: another replica may have removed them, or a process died in the middle. */
+async function sweep({ store, folder, folderOf }: Working): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const ids = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const known = await tasksOf(store).getMany(ids);
+  for (const id of ids) if (!known.has(id)) await rm(folderOf(id), { recursive: true, force: true });
 }

@@ -21,11 +21,9 @@ export interface Change {
  * program's, and those that are gone. `scope` is the caller's; programs that never counted are not told.
  */
 export async function readChanges(
-  asking: Asking,
-  given: { after: SyncPoint; upTo: number; limit: number },
+  { duck, scope, signal }: Asking,
+  { after, upTo, limit }: { after: SyncPoint; upTo: number; limit: number },
 ): Promise<Change[]> {
-  const { duck, scope, signal } = asking;
-  const { after, upTo, limit } = given;
   const all = withPrograms(scope.sql);
   const params: Params = {
     ...scope.params,
@@ -38,21 +36,16 @@ export async function readChanges(
   const order = "ORDER BY changed, id LIMIT $limit";
   const live = `SELECT rowid AS row, changed, id FROM events WHERE ${all} AND (human OR revised_at IS NOT NULL) AND ${behind} ${order}`;
   const dead = `SELECT -1 AS row, changed, id FROM tombstones WHERE workspace = $workspace AND test = $test AND ${behind} ${order}`;
-  const picked = await duck.rows(`SELECT * FROM ((${live}) UNION ALL (${dead})) ${order}`, params, signal);
-  const rows = picked.map(({ row }) => BigInt(String(row))).filter((row) => row >= 0n);
-  const found = await duck.rows(
-    "SELECT row_id AS rowid, * FROM touches WHERE workspace = $workspace AND row_id IN (SELECT unnest($rows))",
-    { workspace: scope.params.workspace ?? "", rows: rows.length > 0 ? rows : [-1n] },
-    signal,
-  );
-  const byRow = new Map(found.map((row) => [String(row.rowid), row]));
-  return picked.map(({ row, changed, id }) =>
-    changeOf(byRow.get(String(row)) ?? {}, { position: Number(changed), id: String(id) }),
-  );
+  // One statement picks rows and reads them: between two, a checkpoint may give them other row ids.
+  const sql = `WITH picked AS MATERIALIZED (SELECT * FROM ((${live}) UNION ALL (${dead})) ${order})
+    SELECT p.changed AS told_at, p.id AS told_id, t.* FROM picked p LEFT JOIN (SELECT row_id AS rowid, * FROM touches
+      WHERE row_id IN (SELECT row FROM picked)) t ON t.rowid = p.row ORDER BY p.changed, p.id`;
+  const rows = await duck.rows(sql, params, signal);
+  return rows.map((row) => changeOf(row, { position: Number(row.told_at), id: String(row.told_id) }));
 }
 
 function changeOf(row: Row, { position, id }: SyncPoint): Change {
   const isLive = row.human === true;
-  const why = row.id === undefined ? "erased" : String(row.reason ?? "other");
+  const why = row.id === null ? "erased" : String(row.reason ?? "other");
   return { position, id, row, gone: isLive ? undefined : why };
 }

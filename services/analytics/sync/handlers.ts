@@ -3,10 +3,11 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { SyncKind, type SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { type AnalyticsDeps, ask } from "../asking.ts";
-import { decodeCursor, encodeCursor } from "../cursor.ts";
+import { type Cursor, decodeCursor, encodeCursor } from "../cursor.ts";
 import { withIncludes } from "../events/includes.ts";
 import { textOf, timeOf } from "../events/messages.ts";
 import { readWatermark } from "../feed/watermark.ts";
+import { fail } from "../reasons.ts";
 import { readChanges } from "./changes.ts";
 
 /** The most changes of one answer. */
@@ -18,7 +19,7 @@ export function syncHandlers(own: AnalyticsDeps): ServiceImpl<typeof SyncService
     sync: async ({ cursor, limit = 1_000 }, handler) => {
       const { workspace, test } = contextOf(handler).principal;
       const asked = ["sync", workspace, test];
-      const at = decodeCursor(asked, cursor);
+      const at = cursorOf(asked, cursor);
       const question = await ask(own, handler);
       const mark = await readWatermark(question.duck);
       const size = Math.min(limit, MOST);
@@ -32,7 +33,7 @@ export function syncHandlers(own: AnalyticsDeps): ServiceImpl<typeof SyncService
         items: changes.map(({ id, row, gone }) => ({
           kind: gone === undefined ? SyncKind.UPSERT : SyncKind.DELETE,
           id,
-          event: gone === undefined ? byId.get(id) : undefined,
+          event: gone === undefined ? told(byId.get(id)) : undefined,
           revisedAt: timeOf(row.revised_at),
           rules: textOf(row.rules),
           reason: gone,
@@ -44,4 +45,17 @@ export function syncHandlers(own: AnalyticsDeps): ServiceImpl<typeof SyncService
       };
     },
   };
+}
+
+function cursorOf(asked: readonly unknown[], cursor: string): Cursor | undefined {
+  try {
+    return decodeCursor(asked, cursor);
+  } catch (cause) {
+    throw fail("PAGE_TOKEN_INVALID", { field: "cursor" }, cause);
+  }
+}
+
+/** Whether a visit was the first is decided by other events too, and changes without a change of this one: it is not told. */
+function told<E extends object>(event: E | undefined): (E & { visitType: undefined }) | undefined {
+  return event && { ...event, visitType: undefined };
 }

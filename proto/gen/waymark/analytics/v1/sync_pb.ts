@@ -42,7 +42,7 @@ export type SyncItem = Message<"waymark.analytics.v1.SyncItem"> & {
   id: string;
 
   /**
-   * The event as it is now, with its device; only with UPSERT.
+   * The event as it is now, with its device and without visitType, which other events decide; only with UPSERT.
    *
    * @generated from field: waymark.analytics.v1.Event event = 3;
    */
