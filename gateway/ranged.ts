@@ -1,10 +1,10 @@
-import { once } from "node:events";
 import type { Message } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 import type { HttpBody } from "#gen/google/api/httpbody_pb.ts";
 import { holdsTag } from "./etag.ts";
 import { type Exchange, observe, SENT, type Sent, send } from "./exchange.ts";
 import type { Route } from "./routes.ts";
+import { write } from "./stream.ts";
 
 /** What one call fetches of a file. */
 const PIECE_BYTES = 1024 * 1024;
@@ -110,17 +110,10 @@ async function pump(
       const piece = await fetch(at, Math.min(to, at + PIECE_BYTES - 1));
       if (piece.etag !== etag || piece.data.length === 0) throw new Error("the file has changed");
       at += piece.data.length;
-      if (!raw.write(piece.data) && !raw.destroyed) await drained(raw);
+      await write(raw, piece.data);
     }
     raw.end();
   } catch {
     raw.destroy();
   }
-}
-
-async function drained(raw: Raw): Promise<void> {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const either = [once(raw, "drain", { signal }), once(raw, "close", { signal })];
-  await Promise.race(either).finally(() => controller.abort());
 }

@@ -43,8 +43,8 @@ export async function sendStream(
   return SENT;
 }
 
-/** Waits for a slow reader, or for its going away. */
-async function write(raw: ServerResponse, chunk: string | Uint8Array): Promise<void> {
+/** Writes, and waits for a slow reader, or for its going away. */
+export async function write(raw: ServerResponse, chunk: string | Uint8Array): Promise<void> {
   if (raw.write(chunk) || raw.destroyed) return;
   const controller = new AbortController();
   const { signal } = controller;

@@ -7,6 +7,7 @@ import {
   UserAgentSetting,
 } from "#gen/waymark/access/v1/authority_pb.ts";
 import type { Principal } from "#runtime/context.ts";
+import { isTimezone } from "#runtime/routing.ts";
 import type { KeyDoc, PreviousSecret, PrivacyDoc, WorkspaceDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { CLASS_SCOPES, SCOPES } from "./scopes.ts";
@@ -81,13 +82,7 @@ export function checkExpiry(expiresAt: number | undefined, now: number): void {
 
 /** Refuses what is not the name of a time zone; Intl takes "+01:00" too, which changes with no summer. */
 export function checkTimezone(timezone: string | undefined): void {
-  if (timezone === undefined) return;
-  if (!/^[A-Za-z]/.test(timezone)) throw fail("TIMEZONE_UNKNOWN", { field: "timezone" });
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: timezone });
-  } catch (cause) {
-    throw fail("TIMEZONE_UNKNOWN", { field: "timezone" }, cause);
-  }
+  if (timezone !== undefined && !isTimezone(timezone)) throw fail("TIMEZONE_UNKNOWN", { field: "timezone" });
 }
 
 /** Whether an address is on a list; an empty list allows all, an unknown address is on none. */

@@ -6,28 +6,13 @@ import { EventSchema, SortDirection, VisitorSchema } from "#gen/waymark/analytic
 import { deviceKey } from "./device-key.ts";
 import * as plain from "./test-answers.ts";
 import { type AnalyticsGround, NOW, openAnalyticsGround } from "./test-ground.ts";
-import { entriesOf, history, type Step } from "./test-history.ts";
+import { history, write } from "./test-history.ts";
 
 let ground: AnalyticsGround;
 beforeAll(async () => {
   ground = await openAnalyticsGround();
 });
 afterAll(() => ground.close());
-
-/** Writes a history, sometimes waiting for the feed in between. */
-async function write(steps: readonly Step[]): Promise<plain.Event[]> {
-  const written: { touches: Step["touches"]; recordedAt: number }[] = [];
-  for (const step of steps) {
-    for (const touches of entriesOf(step)) {
-      const recordedAt = NOW + written.length;
-      await ground.append(touches, recordedAt);
-      written.push({ touches, recordedAt });
-    }
-    if (step.pause) await ground.settle();
-  }
-  await ground.settle();
-  return plain.counted(written);
-}
 
 let run = 0;
 
@@ -39,7 +24,7 @@ async function overHistories(...checks: ((events: plain.Event[], asked: plain.As
     return fc.record({ steps: history(workspaces), workspaces: fc.constant(workspaces) });
   });
   const property = fc.asyncProperty(histories, async ({ steps, workspaces }) => {
-    const events = await write(steps);
+    const events = await write(ground, steps, { pausing: true });
     for (const workspace of workspaces)
       for (const test of [false, true]) for (const check of checks) await check(events, { workspace, test });
   });

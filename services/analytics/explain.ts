@@ -7,6 +7,7 @@ import type { Question } from "./asking.ts";
 import type { Row } from "./engine/query.ts";
 import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { readWatermark } from "./feed/watermark.ts";
+import { withPrograms } from "./scope.ts";
 
 /** Version of what this engine computes: it changes when a definition in docs/analytics.md does. */
 export const ANALYTICS_RULES = "1";
@@ -34,10 +35,8 @@ export async function explain(
   const { duck, scope, signal } = question;
   const mark = await readWatermark(duck);
   const where = telling.where === undefined ? scope.sql : `${scope.sql} AND (${telling.where})`;
-  // The scope says AND human; what does not count is asked for under the same other conditions.
-  const all = where.replace(" AND human AND ", " AND ");
   const sql = `SELECT human, reason, count(*) AS n, count(*) FILTER (device_key IS NULL) AS nameless,
-    count(revised_at) AS revised FROM touches WHERE ${all} GROUP BY 1, 2`;
+    count(revised_at) AS revised FROM touches WHERE ${withPrograms(where)} GROUP BY 1, 2`;
   const [rows, behind] = await Promise.all([duck.rows(sql, scope.params, signal), countBehind(log, mark.position)]);
   const people = rows.filter(({ human }) => human === true);
   return {

@@ -48,8 +48,10 @@ const OF_VISITOR = `device_key IN (SELECT $deviceKey UNION ALL SELECT device_key
   WHERE workspace = $workspace AND test = $test AND visitor_key IN (SELECT visitor_key FROM identities
     WHERE workspace = $workspace AND test = $test AND device_key = $deviceKey))`;
 
-const TAGGED = `link_id IN (SELECT link_id FROM links WHERE workspace = $workspace AND test = $test
-  AND list_contains(tags, $tag))`;
+/** Condition of events whose link has a tag now. `tag`: the parameter that holds it, as "$tag". */
+export function taggedSql(tag: string): string {
+  return `link_id IN (SELECT link_id FROM links WHERE workspace = $workspace AND test = $test AND list_contains(tags, ${tag}))`;
+}
 
 type Caller = Pick<RequestContext, "principal" | "now">;
 
@@ -70,7 +72,7 @@ export function scopeOf(caller: Caller, narrow: Narrowing = {}, scansDays = 0): 
   const parts: [string, string, string | bigint | undefined][] = [
     ["link_id = $link", "link", linkId],
     [OF_VISITOR, "deviceKey", device === undefined ? undefined : deviceKey(device)],
-    [TAGGED, "tag", tag],
+    [taggedSql("$tag"), "tag", tag],
     ["scanned_at >= $start", "start", start],
     ["scanned_at <= $end", "end", end],
     ["scanned_at >= $floor", "floor", floor && BigInt(Math.floor(floor.at))],
@@ -82,6 +84,11 @@ export function scopeOf(caller: Caller, narrow: Narrowing = {}, scansDays = 0): 
 /** The scope as it was when the log had been read up to a position. */
 export function asOf(scope: Scope, position: number): Scope {
   return and(scope, { sql: "position <= $upTo", name: "upTo", value: BigInt(position) });
+}
+
+/** The condition of a scope without what it says of people: programs' events, which count nowhere, are in it too. */
+export function withPrograms(sql: string): string {
+  return sql.replace(" AND human AND ", " AND ");
 }
 
 /** The scope narrowed by one more condition; by none when the value is undefined. */

@@ -2,7 +2,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { DeviceType, Purpose, type Touch, TouchSchema, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
-import { NOW } from "./test-ground.ts";
+import { counted, type Event } from "./test-answers.ts";
+import { type AnalyticsGround, NOW } from "./test-ground.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -82,6 +83,25 @@ export function history(workspaces: readonly string[]): fc.Arbitrary<Step[]> {
     pause: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, fc.constant(true)),
   });
   return fc.array(step, { minLength: 1, maxLength: 14 });
+}
+
+/** Writes a history to the log: what counts of it. `pausing`: waits for the feed where a step says so. */
+export async function write(
+  ground: Pick<AnalyticsGround, "append" | "settle">,
+  steps: readonly Step[],
+  { pausing = false } = {},
+): Promise<Event[]> {
+  const written: { touches: readonly Touch[]; recordedAt: number }[] = [];
+  for (const step of steps) {
+    for (const touches of entriesOf(step)) {
+      const recordedAt = NOW + written.length;
+      await ground.append(touches, recordedAt);
+      written.push({ touches, recordedAt });
+    }
+    if (pausing && step.pause) await ground.settle();
+  }
+  await ground.settle();
+  return counted(written);
 }
 
 /** The touches of a step as entries: one purpose each, as intake writes them. */

@@ -1,6 +1,6 @@
 import type { Principal } from "#runtime/context.ts";
 import type { Store, Where } from "#runtime/store.ts";
-import type { Met, Window } from "./funnel-steps.ts";
+import { type Met, scannedIn, type Window } from "./funnel-steps.ts";
 import { ambassadorModel, type ImpressionDoc, impressionModel, posterModel } from "./model.ts";
 
 /** Groups of a page, with how many impressions each has, and how a referral finds its own. */
@@ -105,11 +105,6 @@ function between(
   const since = window.since ?? Number.NEGATIVE_INFINITY;
   const until = window.until ?? Number.POSITIVE_INFINITY;
   return { gte: Math.max(startOf(day), since), lt: Math.min(startOf(day.add({ days: 1 })), until) };
-}
-
-function scannedIn({ since, until }: Window): { scannedAt?: { gte?: number; lt?: number } } {
-  if (since === undefined && until === undefined) return {};
-  return { scannedAt: { ...(since !== undefined && { gte: since }), ...(until !== undefined && { lt: until }) } };
 }
 
 async function countEach(

@@ -10,6 +10,12 @@ export interface Window {
   until: number | undefined;
 }
 
+/** Condition of impressions that were scanned in a window. */
+export function scannedIn({ since, until }: Window): { scannedAt?: { gte?: number; lt?: number } } {
+  if (since === undefined && until === undefined) return {};
+  return { scannedAt: { ...(since !== undefined && { gte: since }), ...(until !== undefined && { lt: until }) } };
+}
+
 /** Numbers of a funnel. */
 export interface Steps {
   impressions: number;

@@ -2,10 +2,11 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { FunnelService, GetProgramFunnelRequest } from "#gen/waymark/impressions/v1/funnel_pb.ts";
 import { contextOf, type Principal } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
+import { isTimezone } from "#runtime/routing.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
 import { type Grouping, groupsOf } from "./funnel-groups.ts";
-import { type Steps, toSteps, type Window, walkReferrals } from "./funnel-steps.ts";
+import { type Steps, scannedIn, toSteps, type Window, walkReferrals } from "./funnel-steps.ts";
 import { msOf } from "./messages.ts";
 import { impressionModel, programModel } from "./model.ts";
 import { fail } from "./reasons.ts";
@@ -44,16 +45,8 @@ function readQuestion(request: GetProgramFunnelRequest) {
   if (window.since !== undefined && window.until !== undefined && window.until < window.since)
     throw refuse("INVALID_FIELD", { field: "until", must: "must not be before since" });
   const zone = request.timezone || "UTC";
-  if (!isZone(zone)) throw refuse("INVALID_FIELD", { field: "timezone", must: "must be an IANA time zone" });
+  if (!isTimezone(zone)) throw refuse("INVALID_FIELD", { field: "timezone", must: "must be an IANA time zone" });
   return { by, window, zone };
-}
-
-function isZone(zone: string): boolean {
-  try {
-    return /^[A-Za-z]/.test(zone) && new Intl.DateTimeFormat("en", { timeZone: zone }) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 interface Asked {
@@ -66,7 +59,7 @@ interface Asked {
 /** Referrals are read once, in chunks, and counted where they belong; impressions are counted by the store. */
 async function answer(programId: string, { store, principal, window, grouping }: Asked) {
   const impressions = store.collection(impressionModel).of(principal.workspace);
-  const where = { test: principal.test, programId, ...scanned(window) };
+  const where = { test: principal.test, programId, ...scannedIn(window) };
   const all: Steps = { impressions: await impressions.count(where), ...empty() };
   const groups = new Map(grouping?.groups.map(({ key, impressions: n }) => [key, { impressions: n, ...empty() }]));
   await walkReferrals({ programId, window, store, principal }, (met) => {
@@ -82,12 +75,6 @@ async function answer(programId: string, { store, principal, window, grouping }:
     })),
     totalGroups: BigInt(grouping?.total ?? 0),
   };
-}
-
-/** Condition of impressions that were scanned in a window. */
-function scanned({ since, until }: Window): { scannedAt?: { gte?: number; lt?: number } } {
-  if (since === undefined && until === undefined) return {};
-  return { scannedAt: { ...(since !== undefined && { gte: since }), ...(until !== undefined && { lt: until }) } };
 }
 
 function empty(): Omit<Steps, "impressions"> {

@@ -174,9 +174,13 @@ it.each([
 
 it.each([
   ["Europe/Berlin", true],
+  ["Europe/Paris", true],
+  ["Asia/Kolkata", true],
   ["UTC", true],
   ["+02:00", false],
+  ["+05:30", false],
   ["Berlin", false],
+  ["Mars/Olympus", false],
   ["", false],
 ])("knows whether %s is a zone", (zone, expected) => {
   expect(isTimezone(zone)).toBe(expected);

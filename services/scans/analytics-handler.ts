@@ -8,10 +8,11 @@ import type {
 } from "#gen/waymark/scans/v1/scans_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { fail as refuse } from "#runtime/failure.ts";
+import { isTimezone } from "#runtime/routing.ts";
 import { VERDICT_RULES } from "#runtime/touches.ts";
 import { type Numbers, type Question, ratio, topCountries } from "./analytics.ts";
 import { type Analytics, readAnalytics } from "./analytics-reader.ts";
-import { type Granularity, isTimezone } from "./calendar.ts";
+import type { Granularity } from "./calendar.ts";
 import { scansProjection } from "./project.ts";
 import { fail } from "./reasons.ts";
 import { sightOf } from "./sight.ts";

@@ -11,17 +11,6 @@ export interface Buckets {
   labels: string[];
 }
 
-/** Whether it is the name of a time zone of the IANA database. */
-export function isTimezone(name: string): boolean {
-  if (!/^[A-Za-z]/.test(name)) return false; // "+05:30" is an offset
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: name });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Midnight in the time zone, so many days before the day of `at`. */
 export function midnight(at: number, zone: string, daysBefore = 0): number {
   return startOf(dateOf(at, zone).subtract({ days: daysBefore }), zone);

@@ -1,4 +1,5 @@
 import { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import { isTimezone } from "#runtime/routing.ts";
 import { fail } from "../reasons.ts";
 import { intervals, MOST_INTERVALS } from "../rules.ts";
 
@@ -121,12 +122,6 @@ export function offsetsOf({ start, end, zone }: Pick<Cut, "start" | "end" | "zon
 /** The time zone of a question, or of the workspace. Refuses a name that is none. */
 export function zoneOf(wanted: string | undefined, absent: string): string {
   const zone = wanted ?? absent;
-  if (/^[A-Za-z]/.test(zone)) {
-    try {
-      return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone && zone;
-    } catch {
-      // told below
-    }
-  }
-  throw fail("TIMEZONE_UNKNOWN", { field: "timezone" });
+  if (!isTimezone(zone)) throw fail("TIMEZONE_UNKNOWN", { field: "timezone" });
+  return zone;
 }

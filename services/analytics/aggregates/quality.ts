@@ -6,7 +6,7 @@ import { as, internalContext } from "#runtime/internal.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
 import { count32 } from "../rules.ts";
-import { lastMs } from "../scope.ts";
+import { lastMs, withPrograms } from "../scope.ts";
 import type { Asked } from "./asked.ts";
 import { DESTINATION } from "./dimensions.ts";
 import { percentOf, plus } from "./range.ts";
@@ -27,7 +27,7 @@ const ROUTES = 100;
 /** What became of scans, people's and programs', in all and by link, and where people were sent. */
 export async function readQuality(asked: Asked, limit: number) {
   const { duck, scope, signal } = asked;
-  const all = scope.sql.replace(" AND human AND ", " AND ");
+  const all = withPrograms(scope.sql);
   const sql = `WITH r AS MATERIALIZED (SELECT link_id, any_value(l.name) AS name, any_value(l.status) AS status,
       ${OUTCOME} AS outcome, ${WHY} AS why, count(*) AS n
       FROM (SELECT link_id, human, destination, method, reason, position FROM events WHERE ${all})

@@ -1,6 +1,7 @@
 import { type Conversion, ConversionKind } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { fail } from "#runtime/failure.ts";
 import type { Params } from "../engine/query.ts";
+import { taggedSql } from "../scope.ts";
 
 /** What a conversion is. */
 export type Goal =
@@ -37,9 +38,15 @@ export function goalOf(conversion: Conversion | undefined): Goal {
     throw fail("INVALID_FIELD", { field: "conversion", must });
   }
   if (goal.case === "conversation" || goal.case === "identified") return flagOf(goal, kind);
-  const { kind: word, named } = KINDS[goal.case];
-  agree(kind, named);
-  return { kind: word, value: goal.value };
+  agree(kind, KINDS[goal.case].named);
+  return meantBy(goal);
+}
+
+/** The goal that a request names; without one: a conversation, or being identified. */
+export function meantBy(goal: Conversion["goal"]): Goal {
+  if (goal.case === undefined) return { kind: "either" };
+  if (goal.case === "conversation" || goal.case === "identified") return { kind: goal.case };
+  return { kind: KINDS[goal.case].kind, value: goal.value };
 }
 
 function flagOf(
@@ -69,7 +76,7 @@ export function goalsSql(goal: Goal, condition: string): Goals {
     case "link":
       return { sql: events("link_id = $goal"), params: { goal: goal.value }, isGoal: "link_id = $goal" };
     case "tag": {
-      const isGoal = `link_id IN (SELECT link_id FROM links WHERE ${OWN} AND list_contains(tags, $goal))`;
+      const isGoal = taggedSql("$goal");
       return { sql: events(isGoal), params: { goal: goal.value }, isGoal };
     }
     case "attribute": {

@@ -74,6 +74,6 @@ export const IDENTIFIED = `coalesce(visitor_key IN (SELECT visitor_key FROM visi
 
 /** SQL of the rows that were their device's first event of their link, among all events of a condition. */
 export function firstRows(condition: string): string {
-  return `SELECT arg_min(rowid, (scanned_at, rowid)) FROM events WHERE ${condition} AND device_key IS NOT NULL
+  return `SELECT arg_min(rowid, (scanned_at, rowid)) AS first FROM events WHERE ${condition} AND device_key IS NOT NULL
     GROUP BY link_id, device_key`;
 }

@@ -32,13 +32,6 @@ export async function completeness(
   return { until: now, position };
 }
 
-/** Narrows a scope to links with a tag; to nothing more when there is none. */
-export function tagged(scope: Scope, tag: string | undefined): Scope {
-  if (tag === undefined) return scope;
-  const links = "SELECT link_id FROM links WHERE workspace = $workspace AND test = $test AND list_contains(tags, $tag)";
-  return { ...scope, sql: `${scope.sql} AND link_id IN (${links})`, params: { ...scope.params, tag } };
-}
-
 /** What is counted a day. */
 export type Metric = "EVENTS" | "UNIQUE_VISITORS";
 

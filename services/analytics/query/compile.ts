@@ -1,17 +1,10 @@
 import { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { QueryInterval } from "#gen/waymark/analytics/v1/query_pb.ts";
 import { SLOT_MS } from "../aggregates/calendar.ts";
-import type { Params } from "../engine/query.ts";
 import type { QueryField } from "../fields/fields.ts";
 import { type Place, peopleSql, relationOf } from "../fields/levels.ts";
 import type { Values } from "../fields/values.ts";
 import type { Aggregate, Plan } from "./plan.ts";
-
-/** A statement with its values. */
-export interface Statement {
-  sql: string;
-  params: Params;
-}
 
 /** What the rows of a query are made from. */
 export interface Ground {

@@ -7,7 +7,7 @@ import { Operator } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { QueryInterval, type QueryRequestSchema, QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
 import * as plain from "../test-answers.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
-import { entriesOf, history, type Step, touchOf } from "../test-history.ts";
+import { history, touchOf, write } from "../test-history.ts";
 
 let ground: AnalyticsGround;
 beforeAll(async () => {
@@ -20,18 +20,6 @@ const ask = (request: Asked, by = ground.by()) => ground.client(QueryService).qu
 const text = (value: string) => ({ kind: { case: "stringValue" as const, value } });
 
 let run = 0;
-
-async function write(steps: readonly Step[]): Promise<plain.Event[]> {
-  const written: { touches: Step["touches"]; recordedAt: number }[] = [];
-  for (const step of steps)
-    for (const touches of entriesOf(step)) {
-      const recordedAt = NOW + written.length;
-      await ground.append(touches, recordedAt);
-      written.push({ touches, recordedAt });
-    }
-  await ground.settle();
-  return plain.counted(written);
-}
 
 const KEYS: Record<string, (event: plain.Event) => string | null> = {
   country: ({ touch }) => touch.place?.country || null,
@@ -54,7 +42,7 @@ it("groups and adds up as plain code does, over random histories and questions",
   });
   const property = fc.asyncProperty(questions, async ({ groupBy, link, steps }) => {
     const workspace = steps[0]?.touches[0]?.workspaceId ?? "";
-    const all = plain.seen(await write(steps), { workspace, test: false });
+    const all = plain.seen(await write(ground, steps), { workspace, test: false });
     const events = link === undefined ? all : all.filter(({ touch }) => touch.codeId === link);
     const select = [
       { fn: "count" },

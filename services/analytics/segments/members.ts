@@ -5,8 +5,9 @@ import type { Params, Row } from "../engine/query.ts";
 import { peopleSql } from "../fields/levels.ts";
 import { openValues, type Values } from "../fields/values.ts";
 import { compileWhere } from "../fields/where.ts";
-import { asOf } from "../scope.ts";
+import { asOf, taggedSql } from "../scope.ts";
 import type { Parts } from "../scoring/parts.ts";
+import { ATTRIBUTES } from "../visitors/visitors.ts";
 import type { BehaviourRule, SegmentDoc } from "./model.ts";
 
 const DAY_MS = 86_400_000;
@@ -43,9 +44,7 @@ function behaviourSql(
 ): string {
   const parts = [seen, "visitor_key IS NOT NULL"];
   if (linkId !== undefined) parts.push(`link_id = ${values.bind(linkId)}`);
-  if (tag !== undefined)
-    parts.push(`link_id IN (SELECT link_id FROM links WHERE workspace = $workspace AND test = $test
-      AND list_contains(tags, ${values.bind(tag)}))`);
+  if (tag !== undefined) parts.push(taggedSql(values.bind(tag)));
   if (withinDays !== undefined)
     parts.push(`scanned_at >= ${values.bind(BigInt(Math.floor(now - withinDays * DAY_MS)))}`);
   const who = `SELECT visitor_key FROM touches WHERE ${parts.join(" AND ")} GROUP BY 1 HAVING count(*) >= ${values.bind(BigInt(atLeast))}`;
@@ -70,8 +69,7 @@ export async function readMembers(
     SELECT m.visitor_key, m.visitor_id, m.visit_count AS visits, m.device_count AS devices, m.first_at, m.last_at,
       v.email, v.phone, v.first_name, v.last_name, a.attributes, (SELECT count(*) FROM members) AS total
     FROM members m LEFT JOIN (SELECT * FROM visitors WHERE workspace = $workspace AND test = $test) v USING (visitor_key)
-    LEFT JOIN (SELECT visitor_key, to_json(list({key: key, type: type, text: text, number: number, truth: truth, time: time}
-      ORDER BY key))::VARCHAR AS attributes FROM attributes WHERE workspace = $workspace AND test = $test GROUP BY 1) a USING (visitor_key)
+    LEFT JOIN (${ATTRIBUTES}) a USING (visitor_key)
     ORDER BY m.last_at DESC, m.visitor_key DESC LIMIT ${given.size + 1} OFFSET ${given.offset}`;
   const rows = await question.duck.rows(page, params, question.signal);
   return { rows, total: Number(rows[0]?.total ?? 0) };

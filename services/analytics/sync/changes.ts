@@ -1,5 +1,6 @@
 import type { Asking } from "../asking.ts";
 import type { Params, Row } from "../engine/query.ts";
+import { withPrograms } from "../scope.ts";
 
 /** Where a reader of changes is: behind the one of this position and id. */
 export interface SyncPoint {
@@ -25,7 +26,7 @@ export async function readChanges(
 ): Promise<Change[]> {
   const { duck, scope, signal } = asking;
   const { after, upTo, limit } = given;
-  const all = scope.sql.replace(" AND human AND ", " AND ");
+  const all = withPrograms(scope.sql);
   const params: Params = {
     ...scope.params,
     at: BigInt(after.position),

@@ -45,6 +45,10 @@ export interface VisitorQuestion {
 
 const OWN = "workspace = $workspace AND test = $test";
 
+/** What is known of each visitor who has attributes, as JSON: a list of them, by their keys. */
+export const ATTRIBUTES = `SELECT visitor_key, to_json(list({key: key, type: type, text: text, number: number, truth: truth,
+  time: time} ORDER BY key))::VARCHAR AS attributes FROM attributes WHERE ${OWN} GROUP BY 1`;
+
 /**
  * Reads one page of visitors with their counts; ties stand in the order of `visitor_key`. `asking` has the caller's scope
  * without narrowing.
@@ -90,8 +94,7 @@ function named(relation: string): string {
       v.last_name, a.attributes
     FROM ${relation} JOIN events e ON e.rowid = ${relation}.one_row
     LEFT JOIN (SELECT * FROM known_visitors WHERE ${OWN}) v ON v.visitor_key = ${relation}.visitor_key
-    LEFT JOIN (SELECT visitor_key, to_json(list({key: key, type: type, text: text, number: number, truth: truth, time: time}
-      ORDER BY key))::VARCHAR AS attributes FROM attributes WHERE ${OWN} GROUP BY 1) a ON a.visitor_key = ${relation}.visitor_key`;
+    LEFT JOIN (${ATTRIBUTES}) a ON a.visitor_key = ${relation}.visitor_key`;
 }
 
 /** One row a visitor. Only what is sorted by or asked for is read: links and names are dear. */
