@@ -32,8 +32,8 @@ export function analyticsHandlers(own: AnalyticsDeps): ServiceImpl<typeof Analyt
       if (row === undefined) throw fail("EVENT_NOT_FOUND", { eventId });
       return { traces: toEvent(row, { firsts: new Set(), publicUrl: own.publicUrl }).traces };
     },
-    getEventMetrics: async ({ startDate, endDate, linkId, explain: isAsked }, handler) => {
-      const question = await ask(own, handler, { startDate, endDate, linkId });
+    getEventMetrics: async ({ startDate, endDate, linkId, tag, explain: isAsked }, handler) => {
+      const question = await ask(own, handler, { startDate, endDate, linkId, tag });
       const telling = { definition: "totals-and-tops", startDate, endDate, log: own.log };
       const [metrics, explanation] = await Promise.all([
         readMetrics(question),
@@ -43,9 +43,9 @@ export function analyticsHandlers(own: AnalyticsDeps): ServiceImpl<typeof Analyt
       return { ...metrics, averageLeadScore, explanation };
     },
     queryTimeSeries: async (request, handler) => {
-      const { startDate, endDate, linkId } = request;
+      const { startDate, endDate, linkId, tag } = request;
       const range = rangeOf(request);
-      const question = await ask(own, handler, { startDate, endDate, linkId });
+      const question = await ask(own, handler, { startDate, endDate, linkId, tag });
       const telling = { definition: "time-series", startDate, endDate, log: own.log };
       const [timeSeries, explanation] = await Promise.all([
         readTimeSeries(question, range),

@@ -49,7 +49,7 @@ function rangeOf({ from, to }: GetLedgerRequest, now: number): { from: number; t
 }
 
 function toTally(books: Books): MessageInitShape<typeof LedgerTallySchema> {
-  const { accepted, rejected, shed, counted, filtered, duplicate, pending } = books;
+  const { accepted, rejected, rejectedBy, shed, counted, filtered, duplicate, pending } = books;
   const known = Object.values(filtered).reduce((sum, number) => sum + number, counted + duplicate + pending);
   return {
     received: BigInt(accepted + rejected + shed),
@@ -57,11 +57,16 @@ function toTally(books: Books): MessageInitShape<typeof LedgerTallySchema> {
     rejected: BigInt(rejected),
     shed: BigInt(shed),
     counted: BigInt(counted),
-    filtered: Object.fromEntries(Object.entries(filtered).map(([reason, number]) => [reason, BigInt(number)])),
+    filtered: int64sOf(filtered),
     duplicate: BigInt(duplicate),
     pending: BigInt(pending),
     balanced: accepted === known,
+    rejectedBy: int64sOf(rejectedBy),
   };
+}
+
+function int64sOf(numbers: Readonly<Record<string, number>>): Record<string, bigint> {
+  return Object.fromEntries(Object.entries(numbers).map(([reason, number]) => [reason, BigInt(number)]));
 }
 
 /** "2026-11-21T10:00:00Z". */

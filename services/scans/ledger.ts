@@ -13,6 +13,8 @@ import { peekBatch, type Sources, tailOf } from "./tail.ts";
 export interface Books {
   accepted: number;
   rejected: number;
+  /** The rejected ones by the code of their refusal. */
+  rejectedBy: Record<string, number>;
   shed: number;
   counted: number;
   filtered: Record<string, number>;
@@ -29,7 +31,7 @@ export interface BooksAsked {
 }
 
 export function emptyBooks(): Books {
-  return { accepted: 0, rejected: 0, shed: 0, counted: 0, filtered: {}, duplicate: 0, pending: 0 };
+  return { accepted: 0, rejected: 0, rejectedBy: {}, shed: 0, counted: 0, filtered: {}, duplicate: 0, pending: 0 };
 }
 
 /** Books by hour, in order of time. */
@@ -80,7 +82,8 @@ async function readTail(
 export function addBooks(sum: Books, more: Books): void {
   for (const name of ["accepted", "rejected", "shed", "counted", "duplicate", "pending"] as const)
     sum[name] += more[name];
-  for (const reason in more.filtered) sum.filtered[reason] = (sum.filtered[reason] ?? 0) + (more.filtered[reason] ?? 0);
+  for (const by of ["filtered", "rejectedBy"] as const)
+    for (const reason in more[by]) sum[by][reason] = (sum[by][reason] ?? 0) + (more[by][reason] ?? 0);
 }
 
 function booksOf(hours: Map<number, Books>, hour: number): Books {
@@ -94,7 +97,8 @@ function booksOf(hours: Map<number, Books>, hour: number): Books {
 
 function addDoc(books: Books, doc: LedgerDoc): void {
   const { accepted = 0, counted = 0, filtered = {}, duplicate = 0, rejected = {}, shed = 0 } = doc;
-  addBooks(books, { accepted, counted, filtered, duplicate, shed, rejected: sum(rejected), pending: 0 });
+  const refused = { rejected: sum(rejected), rejectedBy: rejected, shed };
+  addBooks(books, { ...refused, accepted, counted, filtered, duplicate, pending: 0 });
 }
 
 interface Open {
@@ -121,7 +125,8 @@ function addRefused(hours: Map<number, Books>, entry: LogEntry, { asked, isOpen 
   const { workspaceId, test, arrivedAt, rejected, shed, duplicate } = fromBinary(TouchesRefusedSchema, entry.payload);
   const hour = hourOf(arrivedAt === undefined ? 0 : timestampMs(arrivedAt));
   if (workspaceId !== asked.workspace || test !== asked.test || !isOpen(hour, entry)) return;
-  const more = { ...emptyBooks(), rejected: sum(rejected), shed, duplicate, accepted: duplicate };
+  const refused = { rejected: sum(rejected), rejectedBy: rejected, shed };
+  const more = { ...emptyBooks(), ...refused, duplicate, accepted: duplicate };
   addBooks(booksOf(hours, hour), more);
 }
 

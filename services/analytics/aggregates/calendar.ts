@@ -58,7 +58,7 @@ function zoned(at: number, zone: string): Temporal.ZonedDateTime {
 
 function firstOf({ start, interval, zone }: Omit<Cut, "minutes">): Temporal.ZonedDateTime {
   const at = zoned(start, zone);
-  if (interval === CalendarInterval.HOUR) return at.round({ smallestUnit: "hour", roundingMode: "floor" });
+  if (interval === CalendarInterval.HOUR) return hourOf(at);
   const date = at.toPlainDate();
   if (interval === CalendarInterval.WEEK) return dayOf(date.subtract({ days: date.dayOfWeek - 1 }), zone);
   return dayOf(interval === CalendarInterval.MONTH ? date.with({ day: 1 }) : date, zone);
@@ -79,12 +79,24 @@ function later(at: Temporal.ZonedDateTime, of: (steps: number) => Temporal.Zoned
   return of(steps);
 }
 
-/** The next full hour of the clock: half an hour on or back where a zone's clocks change by that. */
+/** Where the hour of the clock begins; what clocks that are put back show a second time is an hour, or a part of one, of its own. */
+function hourOf(at: Temporal.ZonedDateTime): Temporal.ZonedDateTime {
+  const { minute: minutes, second: seconds, millisecond: milliseconds } = at;
+  const full = at.subtract({ minutes, seconds, milliseconds });
+  if (full.offsetNanoseconds === at.offsetNanoseconds) return full;
+  return at.add({ milliseconds: 1 }).getTimeZoneTransition("previous") ?? full;
+}
+
+/** Where the next one begins: at the next full hour, or when the clocks change before it. */
 function nextHour(at: Temporal.ZonedDateTime): Temporal.ZonedDateTime {
-  const hour = at.add({ hours: 1 });
-  const full = hour.round({ smallestUnit: "hour", roundingMode: "floor" });
-  if (full.epochMilliseconds > at.epochMilliseconds) return full;
-  return hour.add({ hours: 1 }).round({ smallestUnit: "hour", roundingMode: "floor" });
+  const full = at.add({ minutes: 60 - at.minute });
+  if (full.offsetNanoseconds === at.offsetNanoseconds) return full;
+  return at.getTimeZoneTransition("next") ?? full;
+}
+
+/** Where the day of a moment begins in a zone, or the one so many days before it. */
+export function dayStart(at: number, zone: string, daysBefore = 0): number {
+  return dayOf(zoned(at, zone).toPlainDate().subtract({ days: daysBefore }), zone).epochMilliseconds;
 }
 
 function dayOf(date: Temporal.PlainDate, zone: string): Temporal.ZonedDateTime {

@@ -1,13 +1,21 @@
 import { GroupByDimension, GroupByDimensionSchema } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import type { Params } from "../engine/query.ts";
 import { fieldOf } from "../fields/fields.ts";
 import { fail } from "../reasons.ts";
+import type { Asked } from "./asked.ts";
+import { clockOf } from "./clock.ts";
 
 /** What events are grouped by. */
 export interface Dimension {
-  /** SQL of the member over the view `touches`, as text; NULL is not known. */
-  sql: (seen: string) => string;
-  /** SQL of what people read in place of the member, over the table `links` where it is a link. */
+  /** SQL over the view `touches`, as text; empty is not known. */
+  key: string;
+  /** SQL of rows (key, member): members of a key. Undefined: a key is a member. */
+  spread: string | undefined;
+  params: Params;
+  /** Members are links. */
   isLink: boolean;
+  /** What people read of a member that has no name of its own. */
+  labelOf: (code: string) => string;
 }
 
 /** The field that each dimension shows. */
@@ -15,7 +23,6 @@ const FIELDS: Readonly<Record<number, string>> = {
   [GroupByDimension.COUNTRY]: "country",
   [GroupByDimension.CITY]: "city",
   [GroupByDimension.DEVICE_TYPE]: "deviceType",
-  [GroupByDimension.VISIT_TYPE]: "visitType",
   [GroupByDimension.BROWSER]: "browserName",
   [GroupByDimension.PLATFORM]: "platformName",
   [GroupByDimension.REGION]: "region",
@@ -26,59 +33,121 @@ const FIELDS: Readonly<Record<number, string>> = {
   [GroupByDimension.UTM_MEDIUM]: "utmMedium",
   [GroupByDimension.UTM_CAMPAIGN]: "utmCampaign",
   [GroupByDimension.LINK]: "linkId",
-  [GroupByDimension.DESTINATION]: "destination",
   [GroupByDimension.RULE]: "rule",
 };
 
-/** How a dimension reads its member. `seen`: the condition of all events that the caller sees. */
-export function dimensionOf(dimension: GroupByDimension): Dimension {
-  const field = fieldOf("events", FIELDS[dimension] ?? "");
-  if (field === undefined) throw fail("DIMENSION_UNKNOWN", { field: "group_by", known: NAMES.join(", ") });
-  return {
-    sql: (seen) => field.sql({ seen, now: "0" }),
-    isLink: dimension === GroupByDimension.LINK,
-  };
+/** What people read of a member that is not known. */
+export const UNKNOWN = "Unknown";
+
+const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/** Tags of links as they are now; a link without one has none here. */
+const TAGS = `SELECT link_id AS key, unnest(list_distinct(tags)) AS member FROM links
+  WHERE workspace = $workspace AND test = $test`;
+
+const B64_ID = "replace(replace(rtrim(to_base64(encode(id)), '='), '+', '-'), '/', '_')";
+
+/** Where a device was sent, without the parameter that tells the destination which scan it was: one place, one member. */
+export const DESTINATION = `CASE WHEN contains(destination, '=' || id) OR contains(destination, '=' || ${B64_ID})
+  THEN regexp_replace(replace(replace(destination, '=' || id, '=' || chr(1)), '=' || ${B64_ID}, '=' || chr(1)),
+    '[?&][^=?&#]+=' || chr(1), '')
+  ELSE destination END`;
+
+/** How a question is grouped. */
+export function dimensionOf(dimension: GroupByDimension, asked: Asked): Dimension {
+  const plain = { spread: undefined, params: {}, isLink: false, labelOf: (code: string) => code || UNKNOWN };
+  switch (dimension) {
+    case GroupByDimension.TAG:
+      return { ...plain, key: "link_id", spread: TAGS, labelOf: (code) => code || "Untagged" };
+    case GroupByDimension.DESTINATION:
+      return { ...plain, key: textOf(DESTINATION) };
+    case GroupByDimension.HOUR_OF_DAY: {
+      const { hour, params } = clockOf("scanned_at", asked);
+      return { ...plain, key: textOf(hour), params, labelOf: (code) => `${code.padStart(2, "0")}:00` };
+    }
+    case GroupByDimension.WEEKDAY: {
+      const { weekday, params } = clockOf("scanned_at", asked);
+      return { ...plain, key: textOf(weekday), params, labelOf: (code) => DAYS[Number(code) - 1] ?? code };
+    }
+    case GroupByDimension.VISIT_TYPE:
+      return { ...plain, key: textOf(visitTypeSql(asked)) };
+    default: {
+      const field = fieldOf("events", FIELDS[dimension] ?? "");
+      if (field === undefined) throw fail("DIMENSION_UNKNOWN", { field: "group_by", known: KNOWN });
+      return {
+        ...plain,
+        key: textOf(field.sql({ seen: "true", now: "0" })),
+        isLink: dimension === GroupByDimension.LINK,
+      };
+    }
+  }
+}
+
+/**
+ * First or returning. An event is a first one when it is its device's first of its link in the question, and there is none
+ * before the question. Of two in the same millisecond either may be it: they are in the same place of every grouping.
+ */
+function visitTypeSql({ scope, whole }: Pick<Asked, "scope" | "whole">): string {
+  const firsts = `f AS MATERIALIZED (SELECT link_id, device_key, arg_min(rowid, scanned_at) AS row FROM events
+    WHERE ${scope.sql} AND device_key IS NOT NULL GROUP BY 1, 2)`;
+  const older = `SELECT DISTINCT link_id, device_key FROM events WHERE ${whole.sql} AND scanned_at < $start
+    AND (link_id, device_key) IN (SELECT (link_id, device_key) FROM f)`;
+  const rows = scope.params.start === undefined ? "f" : `f ANTI JOIN (${older}) o USING (link_id, device_key)`;
+  return `CASE WHEN device_key IS NULL THEN NULL WHEN row_id IN (WITH ${firsts} SELECT row FROM ${rows})
+    THEN 'VISIT_TYPE_FIRST' ELSE 'VISIT_TYPE_RETURNING' END`;
+}
+
+function textOf(sql: string): string {
+  return `coalesce((${sql})::VARCHAR, '')`;
 }
 
 const PREFIX = "GROUP_BY_DIMENSION_";
 
-/** The short names: "country", "deviceType". */
-const NAMES: readonly string[] = GroupByDimensionSchema.values
+const NAMED = GroupByDimensionSchema.values
   .filter(({ number }) => number !== GroupByDimension.UNSPECIFIED)
-  .map(({ name }) => camel(name.slice(PREFIX.length)));
+  .map(({ name, number }) => ({ word: name.slice(PREFIX.length), dimension: number as GroupByDimension }));
 
-const BY_NAME = new Map<string, GroupByDimension>(
-  GroupByDimensionSchema.values
-    .filter(({ number }) => number !== GroupByDimension.UNSPECIFIED)
-    .flatMap(({ name, number }) => {
-      const dimension = number as GroupByDimension;
-      return [plain(name), plain(name.slice(PREFIX.length))].map((word) => [word, dimension] as const);
-    }),
-);
-
-/** Names of the vendor's clients and of the fields, in whatever case: "device_type", "Browser", "linkId". */
-const ALSO = new Map<string, GroupByDimension>([
+/** Names of the fields that have another name here. */
+const ALSO: readonly [string, GroupByDimension][] = [
   ["browsername", GroupByDimension.BROWSER],
   ["platformname", GroupByDimension.PLATFORM],
   ["linkid", GroupByDimension.LINK],
   ["device", GroupByDimension.DEVICE_TYPE],
+  ["hour", GroupByDimension.HOUR_OF_DAY],
+];
+
+const BY_NAME = new Map<string, GroupByDimension>([
+  ...NAMED.flatMap(({ word, dimension }) => [word, PREFIX + word].map((name) => [plainOf(name), dimension] as const)),
+  ...ALSO,
 ]);
 
-/** The dimension of a name; the default for none. Refuses others, and lists those that there are. */
-export function dimensionNamed(name: string, given: { field: string; absent: GroupByDimension }): GroupByDimension {
-  if (name === "") return given.absent;
-  const found = BY_NAME.get(plain(name)) ?? ALSO.get(plain(name));
-  if (found === undefined) throw fail("DIMENSION_UNKNOWN", { field: given.field, known: NAMES.join(", ") });
-  return found;
+const KNOWN = namesOf(NAMED.map(({ dimension }) => dimension));
+
+/** The short names, for refusals: "country, deviceType". */
+function namesOf(dimensions: readonly GroupByDimension[]): string {
+  return NAMED.filter(({ dimension }) => dimensions.includes(dimension))
+    .map(({ word }) => word.toLowerCase().replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase()))
+    .join(", ");
 }
 
-function plain(name: string): string {
+/** What a name may stand for. */
+export interface Named {
+  /** The field that has it. */
+  field: string;
+  /** What no name stands for. */
+  absent: GroupByDimension;
+  /** All when it is left out. */
+  among?: readonly GroupByDimension[];
+}
+
+/** The dimension of a name in any spelling: "country", "device_type", "GROUP_BY_DIMENSION_CITY". Refuses others, and lists them. */
+export function dimensionNamed(name: string, { field, absent, among }: Named): GroupByDimension {
+  if (name === "") return absent;
+  const found = BY_NAME.get(plainOf(name));
+  if (found !== undefined && (among?.includes(found) ?? true)) return found;
+  throw fail("DIMENSION_UNKNOWN", { field, known: among === undefined ? KNOWN : namesOf(among) });
+}
+
+function plainOf(name: string): string {
   return name.replaceAll("_", "").toLowerCase();
 }
-
-function camel(name: string): string {
-  return name.toLowerCase().replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase());
-}
-
-/** What people read of a member that is not known. */
-export const UNKNOWN = "Unknown";

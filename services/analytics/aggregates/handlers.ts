@@ -1,196 +1,237 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { type AggregateService, GroupByDimension } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
-import { contextOf } from "#runtime/context.ts";
-import { type AnalyticsDeps, ask, type Question } from "../asking.ts";
-import { explain, type Telling } from "../explain.ts";
+import {
+  type AggregateService,
+  GroupByDimension,
+  type ListEventDaysRequest,
+  type QueryBreakdownRequest,
+  type QueryCampaignsRequest,
+  type QueryComparisonRequest,
+  type QueryGeoRequest,
+  type QueryGroupedSeriesRequest,
+  type QueryQualityRequest,
+  type QueryTopLinksRequest,
+  type QueryVisitorTrendRequest,
+} from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import type { AnalyticsDeps } from "../asking.ts";
+import { explain } from "../explain.ts";
 import { count32 } from "../rules.ts";
-import { zoneOf } from "./calendar.ts";
-import { periodsOf, readComparedMembers, readComparison } from "./compare.ts";
-import { dimensionNamed, UNKNOWN } from "./dimensions.ts";
+import { type Asked, always, askFor, type Filters, lastDays, type RangeOf } from "./asked.ts";
+import { readCampaigns } from "./campaigns.ts";
+import { readComparison } from "./compare.ts";
+import { dimensionNamed } from "./dimensions.ts";
 import { readFunnel } from "./funnel.ts";
 import { readHours } from "./hours.ts";
-import { readCampaigns, readTopLinks } from "./links.ts";
-import { type Members, readMembers } from "./members.ts";
+import { readTopLinks } from "./links.ts";
+import { readMembers, shareOf } from "./members.ts";
+import { type Period, periodsOf } from "./periods.ts";
 import { readQuality, readRejected } from "./quality.ts";
-import { cut, percentOf, withRange } from "./range.ts";
+import { cut, msOf } from "./range.ts";
 import { readSeries } from "./series.ts";
 import { readTrend } from "./trend.ts";
 import { daysOf, monthStartOf, readDays, readWorkspace } from "./workspace.ts";
 
+/** How a kind of question is answered. */
+interface Answering<Q, R> {
+  /** Heading of docs/analytics.md. */
+  definition: string;
+  /** Where the request leaves it open. */
+  range: RangeOf<Q>;
+  /** Looks at the request before anything is asked, and says how to answer it. */
+  plan: (request: Q, handler: HandlerContext) => (asked: Asked) => Promise<R>;
+  /** What its explanation adds, in sentences. */
+  notes?: (request: Q, asked: Asked) => string[];
+}
+
+/** One whose request needs no look beforehand. */
+interface Simply<Q, R> {
+  definition: string;
+  read: (asked: Asked, request: Q, handler: HandlerContext) => Promise<R>;
+}
+
+type Answer<Q, R> = (request: Q, handler: HandlerContext) => Promise<R & { explanation?: Explained }>;
+type Explained = Awaited<ReturnType<typeof explain>>;
+
+const OF_TAGS = "An event counts for each tag that its link has now, so members add up to more than all events.";
+const OF_NEW = "Visitors whose earlier events are not shown any more count as new.";
+const OF_PAST = "It is compared with times that are not shown any more, in which there seems to be nothing.";
+
+const SERIES = {
+  definition: "time-series",
+  range: lastDays(30),
+  plan: planSeries,
+  notes: ({ groupBy }: QueryGroupedSeriesRequest) => (groupBy === GroupByDimension.TAG ? [OF_TAGS] : []),
+};
+const TREND = {
+  definition: "new-and-returning-visitors",
+  range: lastDays(30),
+  plan: planTrend,
+  notes: (_request: QueryVisitorTrendRequest, { floor }: Asked) => (floor === undefined ? [] : [OF_NEW]),
+};
+const BREAKDOWN = {
+  definition: "breakdown",
+  range: always,
+  plan: planBreakdown,
+  notes: (request: QueryBreakdownRequest) => (dimensionIn(request) === GroupByDimension.TAG ? [OF_TAGS] : []),
+};
+const GEO = { definition: "breakdown", range: always, plan: planGeo };
+const DAYS = {
+  definition: "totals-of-the-workspace",
+  range: monthOf,
+  plan: (request: ListEventDaysRequest) => async (asked: Asked) => ({
+    days: await readDays(asked, daysOf(request, asked.zone).starts),
+  }),
+};
+
 /** Handlers of AggregateService. */
 export function aggregateHandlers(own: AnalyticsDeps): ServiceImpl<typeof AggregateService> {
-  const asked = { own };
+  const simply = <Q extends Filters, R extends object>({ definition, read }: Simply<Q, R>): Answer<Q, R> => {
+    const plan: Answering<Q, R>["plan"] = (request, handler) => (asked) => read(asked, request, handler);
+    return answerer<Q, R>(own, { definition, range: always, plan });
+  };
+  const comparison = { definition: "comparison", range: upToNow, plan: planComparison, notes: notesOfComparison };
   return {
-    queryGroupedSeries: async (request, handler) => {
-      const narrow = { ...narrowOf(request), ...withRange(request, contextOf(handler).now()) };
-      zoneOf(request.timezone, "UTC");
-      const question = await ask(own, handler, narrow);
-      const intervals = cut(request, { ...narrow, timezone: question.settings.timezone });
-      const { groupBy, limit = 5, includeOther } = request;
-      const { scope } = await ask(own, handler, narrowOf(request));
-      const reply = await readSeries(question, { intervals, groupBy, limit, includeOther, seen: scope.sql });
-      return told(asked, { question, request, reply, telling: { definition: "time-series", ...narrow } });
-    },
-    queryBreakdown: async (request, handler) => {
-      const dimension = dimensionNamed(request.dimension, { field: "dimension", absent: GroupByDimension.COUNTRY });
-      const question = await ask(own, handler, rangeOf(request));
-      const { limit = 10 } = request;
-      const all = await readMembers(question, { dimension, limit, seen: await seenBy(own, handler), uniques: true });
-      return told(asked, { question, request, reply: breakdownOf(all), telling: { definition: "breakdown" } });
-    },
-    queryGeo: async (request, handler) => {
-      const places: GroupByDimension[] = [GroupByDimension.COUNTRY, GroupByDimension.CITY, GroupByDimension.REGION];
-      const named = dimensionNamed(request.groupBy, { field: "group_by", absent: GroupByDimension.COUNTRY });
-      const dimension = places.includes(named) ? named : dimensionNamed("?", { field: "group_by", absent: named });
-      const question = await ask(own, handler, rangeOf(request));
-      const { limit = 10 } = request;
-      const { members, total } = await readMembers(question, { dimension, limit, seen: "true", uniques: false });
-      const data = members.map(({ label, events }) => ({ location: label, ...shareOf(events, total) }));
-      return told(asked, {
-        question,
-        request,
-        reply: { data, totalEvents: count32(total) },
-        telling: { definition: "breakdown" },
-      });
-    },
-    queryDevices: async (request, handler) => {
-      const question = await ask(own, handler, rangeOf(request));
-      const wanted = { dimension: GroupByDimension.DEVICE_TYPE, limit: 10, seen: "true", uniques: false };
-      const { members, total } = await readMembers(question, wanted);
-      const data = members.map(({ code, events }) => ({ deviceType: code, ...shareOf(events, total) }));
-      return told(asked, {
-        question,
-        request,
-        reply: { data, totalEvents: count32(total) },
-        telling: { definition: "breakdown" },
-      });
-    },
-    queryHours: async (request, handler) => {
-      zoneOf(request.timezone, "UTC");
-      const question = await ask(own, handler, rangeOf(request));
-      const timezone = zoneOf(request.timezone, question.settings.timezone);
-      const reply = await readHours(question, timezone);
-      return told(asked, { question, request, reply, telling: { definition: "hours-of-the-day", timezone } });
-    },
-    queryVisitorTrend: async (request, handler) => {
-      const narrow = { ...narrowOf(request), ...withRange(request, contextOf(handler).now()) };
-      zoneOf(request.timezone, "UTC");
-      const question = await ask(own, handler, narrow);
-      const intervals = cut(request, { ...narrow, timezone: question.settings.timezone });
-      const { scope: all } = await ask(own, handler, narrowOf(request));
-      const reply = await readTrend(question, { intervals, all });
-      return told(asked, {
-        question,
-        request,
-        reply,
-        telling: { definition: "new-and-returning-visitors", ...narrow },
-      });
-    },
-    queryTopLinks: async (request, handler) => {
-      const question = await ask(own, handler, rangeOf(request));
-      const reply = await readTopLinks(question, request.limit ?? 10);
-      return told(asked, { question, request, reply, telling: { definition: "top-links" } });
-    },
-    queryFunnel: async (request, handler) => {
-      const question = await ask(own, handler, rangeOf(request));
-      const reply = await readFunnel(question);
-      return told(asked, { question, request, reply, telling: { definition: "funnel-of-a-link" } });
-    },
-    queryCampaigns: async (request, handler) => {
-      const question = await ask(own, handler, rangeOf(request));
-      const reply = await readCampaigns(question, { limit: request.limit ?? 100, seen: await seenBy(own, handler) });
-      return told(asked, { question, request, reply, telling: { definition: "campaigns" } });
-    },
-    queryQuality: async (request, handler) => {
-      const question = await ask(own, handler, rangeOf(request));
-      const isWhole = request.linkId === undefined && request.tag === undefined;
-      const [quality, rejected] = await Promise.all([
-        readQuality(question, request.limit ?? 100),
-        isWhole ? readRejected(own, request, handler) : undefined,
-      ]);
-      return told(asked, { question, request, reply: { ...quality, rejected }, telling: { definition: "quality" } });
-    },
-    queryComparison: async (request, handler) => compare(own, request, handler),
-    getWorkspaceMetrics: async (request, handler) => {
-      const question = await ask(own, handler);
-      const monthStart = monthStartOf(contextOf(handler).now(), question.settings.timezone);
-      const reply = await readWorkspace(own, question, { monthStart, handler });
-      return told(asked, { question, request, reply, telling: { definition: "totals-of-the-workspace" } });
-    },
-    listEventDays: async (request, handler) => {
-      zoneOf(request.timezone, "UTC");
-      const { settings } = await ask(own, handler);
-      const { starts, end } = daysOf(request, zoneOf(request.timezone, settings.timezone));
-      const range = { startDate: timestampFromMs(starts[0] ?? end), endDate: timestampFromMs(end - 1) };
-      return { days: await readDays(await ask(own, handler, { linkId: request.linkId, ...range }), starts) };
-    },
+    queryGroupedSeries: answerer(own, SERIES),
+    queryVisitorTrend: answerer(own, TREND),
+    queryBreakdown: answerer(own, BREAKDOWN),
+    queryGeo: answerer(own, GEO),
+    queryDevices: simply({ definition: "breakdown", read: readDevices }),
+    queryHours: simply({ definition: "hours-of-the-day", read: readHours }),
+    queryTopLinks: simply({
+      definition: "top-links",
+      read: (asked, { limit = 10 }: QueryTopLinksRequest) => readTopLinks(asked, limit),
+    }),
+    queryFunnel: simply({ definition: "funnel-of-a-link", read: readFunnel }),
+    queryCampaigns: simply({
+      definition: "campaigns",
+      read: (asked, { limit = 100 }: QueryCampaignsRequest) => readCampaigns(asked, limit),
+    }),
+    queryQuality: simply({
+      definition: "quality",
+      read: (asked, request: QueryQualityRequest, handler) => answerQuality(own, { asked, request, handler }),
+    }),
+    queryComparison: answerer(own, comparison),
+    getWorkspaceMetrics: simply({
+      definition: "totals-of-the-workspace",
+      read: (asked, _request, handler) =>
+        readWorkspace(own, asked, { monthStart: monthStartOf(asked.now, asked.zone), handler }),
+    }),
+    listEventDays: answerer(own, DAYS),
   };
 }
 
-type Narrow = Pick<Parameters<typeof ask>[2] & object, "linkId" | "tag" | "startDate" | "endDate">;
-
-function narrowOf({ linkId, tag }: Narrow) {
-  return { linkId: linkId || undefined, tag };
-}
-
-function rangeOf({ startDate, endDate, ...rest }: Narrow) {
-  return { ...narrowOf(rest), startDate, endDate };
-}
-
-/** The condition of all that the caller sees: its values are those of every narrower question. */
-async function seenBy(own: AnalyticsDeps, handler: HandlerContext): Promise<string> {
-  return (await ask(own, handler)).scope.sql;
-}
-
-function shareOf(events: number, total: number) {
-  return { eventCount: count32(events), percentage: percentOf(events, total) };
-}
-
-function breakdownOf({ members, total }: Members) {
-  const data = members.map(({ code, label, events, uniques }) => ({
-    ...{ code, label: label || UNKNOWN },
-    ...shareOf(events, total),
-    uniqueVisitors: count32(uniques),
-  }));
-  return { data, total: count32(total) };
-}
-
-interface Answered<R> {
-  question: Question;
-  request: Narrow & { explain: boolean };
-  reply: R;
-  telling: Telling;
-}
-
-/** A reply with its explanation, where that was asked for. */
-async function told<R extends object>(
-  { own }: { own: AnalyticsDeps },
-  { question, request, reply, telling }: Answered<R>,
-) {
-  if (!request.explain) return reply;
-  const { startDate, endDate } = request;
-  return { ...reply, explanation: await explain(question, { startDate, endDate, ...telling, log: own.log }) };
-}
-
-async function compare(
+/** Answers a question, with its explanation where that was asked for. */
+function answerer<Q extends Filters, R extends object>(
   own: AnalyticsDeps,
-  request: Parameters<ServiceImpl<typeof AggregateService>["queryComparison"]>[0],
-  handler: HandlerContext,
+  { definition, range, plan, notes }: Answering<Q, R>,
+): Answer<Q, R> {
+  return async (request, handler) => {
+    const read = plan(request, handler);
+    const asked = await askFor(own, handler, { request, range });
+    const { startDate, endDate, zone: timezone } = asked;
+    const telling = { definition, startDate, endDate, timezone, notes: notes?.(request, asked) ?? [] };
+    const [reply, explanation] = await Promise.all([
+      read(asked),
+      request.explain ? explain(asked, { ...telling, log: own.log }) : undefined,
+    ]);
+    return explanation === undefined ? reply : { ...reply, explanation };
+  };
+}
+
+function planSeries(request: QueryGroupedSeriesRequest) {
+  const { groupBy, limit = 5, includeOther } = request;
+  return (asked: Asked) => readSeries(asked, { intervals: cut(request, asked), groupBy, limit, includeOther });
+}
+
+function planTrend(request: QueryVisitorTrendRequest) {
+  return (asked: Asked) => readTrend(asked, cut(request, asked));
+}
+
+function dimensionIn({ dimension }: { dimension: string }): GroupByDimension {
+  return dimensionNamed(dimension, { field: "dimension", absent: GroupByDimension.COUNTRY });
+}
+
+function planBreakdown(request: QueryBreakdownRequest) {
+  const dimension = dimensionIn(request);
+  const { limit = 10 } = request;
+  return async (asked: Asked) => {
+    const { members, total } = await readMembers(asked, { dimension, limit });
+    const data = members.map((member) => ({
+      ...{ code: member.code, label: member.label, ...shareOf(member, total) },
+      uniqueVisitors: count32(member.uniques),
+    }));
+    return { data, total: count32(total) };
+  };
+}
+
+const PLACES = [GroupByDimension.COUNTRY, GroupByDimension.REGION, GroupByDimension.CITY];
+
+function planGeo({ groupBy, limit = 10 }: QueryGeoRequest) {
+  const dimension = dimensionNamed(groupBy, { field: "group_by", absent: GroupByDimension.COUNTRY, among: PLACES });
+  return async (asked: Asked) => {
+    const { members, total } = await readMembers(asked, { dimension, limit, isEventsOnly: true });
+    const data = members.map((member) => ({ location: member.label, ...shareOf(member, total) }));
+    return { data, totalEvents: count32(total) };
+  };
+}
+
+async function readDevices(asked: Asked) {
+  const wanted = { dimension: GroupByDimension.DEVICE_TYPE, limit: 10, isEventsOnly: true };
+  const { members, total } = await readMembers(asked, wanted);
+  const data = members.map((member) => ({ deviceType: member.code, ...shareOf(member, total) }));
+  return { data, totalEvents: count32(total) };
+}
+
+/** Refused scans have no link: they are told where the question is not narrowed. */
+async function answerQuality(
+  own: AnalyticsDeps,
+  { asked, request, handler }: { asked: Asked; request: QueryQualityRequest; handler: HandlerContext },
 ) {
-  const { current, base } = periodsOf(request, contextOf(handler).now());
-  const question = await ask(own, handler, narrowOf(request));
-  const periods = [current, ...base];
-  const [numbers, members] = await Promise.all([
-    readComparison(question, periods),
-    request.dimension === ""
-      ? []
-      : readComparedMembers(question, { periods, dimension: request.dimension, limit: request.limit ?? 10 }),
+  const isWhole = !request.linkId && request.tag === undefined;
+  const [quality, rejected] = await Promise.all([
+    readQuality(asked, request.limit ?? 100),
+    isWhole ? readRejected(own, asked, handler) : undefined,
   ]);
-  const period = ({ start, end }: { start: number; end: number }) => ({
-    startDate: timestampFromMs(start),
-    endDate: timestampFromMs(end),
-  });
-  const reply = { current: period(current), base: base.map(period), ...numbers, members };
-  return told({ own }, { question, request, reply, telling: { definition: "comparison" } });
+  return { ...quality, rejected };
+}
+
+const COMPARED_DAYS = lastDays(7);
+
+/** What of the period is over. */
+const upToNow: RangeOf = (request, given) => {
+  const { startDate, endDate } = COMPARED_DAYS(request, given);
+  const [start, end] = [msOf(startDate), msOf(endDate)];
+  return { startDate, endDate: end <= given.now ? endDate : timestampFromMs(Math.max(start, given.now)) };
+};
+
+function periodsIn(request: QueryComparisonRequest, asked: Pick<Asked, "zone" | "now">) {
+  const { startDate, endDate } = COMPARED_DAYS(request, asked);
+  const { against, weeks = 4 } = request;
+  return periodsOf({ start: msOf(startDate), end: msOf(endDate), against, weeks, ...asked });
+}
+
+function planComparison(request: QueryComparisonRequest) {
+  const { limit = 10 } = request;
+  const dimension = request.dimension === "" ? undefined : dimensionIn(request);
+  return async (asked: Asked) => {
+    const { zone, now } = asked;
+    const { current, previous } = periodsIn(request, { zone, now });
+    const compared = await readComparison(asked, { periods: [current, ...previous], dimension, limit });
+    return { ...compared, period: shown(current), previousPeriods: previous.map(shown), timezone: zone };
+  };
+}
+
+function notesOfComparison(request: QueryComparisonRequest, { zone, now, floor }: Asked): string[] {
+  const { previous } = periodsIn(request, { zone, now });
+  if (floor === undefined || previous.every(({ start }) => start >= floor.at)) return [];
+  return [OF_PAST];
+}
+
+function shown({ start, end }: Period) {
+  return { startDate: timestampFromMs(start), endDate: timestampFromMs(end) };
+}
+
+function monthOf(request: ListEventDaysRequest, { zone }: { zone: string }) {
+  const { starts, end } = daysOf(request, zone);
+  return { startDate: timestampFromMs(starts[0] ?? end), endDate: timestampFromMs(end - 1) };
 }

@@ -3,78 +3,108 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { LedgerService } from "#gen/waymark/scans/v1/ledger_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { as, internalContext } from "#runtime/internal.ts";
-import type { AnalyticsDeps, Asking } from "../asking.ts";
+import type { AnalyticsDeps } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
-import { withPrograms } from "../scope.ts";
+import { count32 } from "../rules.ts";
+import { lastMs, withPrograms } from "../scope.ts";
+import type { Asked } from "./asked.ts";
+import { DESTINATION } from "./dimensions.ts";
 import { percentOf, plus } from "./range.ts";
 
-const COUNTS = `count(*) AS scans, count(*) FILTER (human) AS counted,
-  count(*) FILTER (human AND destination IS NOT NULL) AS redirected,
-  count(*) FILTER (human AND destination IS NULL AND method IS NOT NULL) AS pages,
-  count(*) FILTER (human AND destination IS NULL AND method IS NULL) AS recorded`;
+const OUTCOME = `CASE WHEN NOT human THEN 'filtered' WHEN destination IS NOT NULL THEN 'redirected'
+  WHEN method IS NULL THEN 'recorded' ELSE 'failed' END`;
+
+/**
+ * Touches do not say how the code stood. What it is now is what it was then only when it has not been changed since; a deleted
+ * one has, for its scans are refused.
+ */
+const WHY = `CASE WHEN NOT human THEN coalesce(reason, 'other') WHEN destination IS NOT NULL OR method IS NULL THEN ''
+  WHEN l.changed IS NULL OR position <= l.changed OR l.status = 'deleted' THEN 'unknown' WHEN l.status <> 'active' THEN l.status
+  ELSE 'no_destination' END`;
+
+const ROUTES = 100;
 
 /** What became of scans, people's and programs', in all and by link, and where people were sent. */
-export async function readQuality(asking: Asking, limit: number) {
-  const { duck, scope, signal } = asking;
+export async function readQuality(asked: Asked, limit: number) {
+  const { duck, scope, signal } = asked;
   const all = withPrograms(scope.sql);
-  const read = (sql: string, more = {}) => duck.rows(sql, plus(asking, more), signal);
-  const [[total = {}], filtered, links, destinations] = await Promise.all([
-    read(`SELECT ${COUNTS} FROM events WHERE ${all}`),
-    read(
-      `SELECT link_id, coalesce(reason, 'other') AS reason, count(*) AS n FROM events WHERE ${all} AND NOT human GROUP BY 1, 2`,
-    ),
-    read(
-      `SELECT g.*, l.name, l.status FROM (SELECT link_id, ${COUNTS} FROM events WHERE ${all} GROUP BY 1) g
-        LEFT JOIN (SELECT link_id, name, status FROM links WHERE workspace = $workspace AND test = $test) l USING (link_id)
-        ORDER BY scans DESC, link_id LIMIT $limit`,
-      { limit: BigInt(limit) },
-    ),
-    read(`SELECT coalesce(rule, '') AS rule, destination, count(*) AS n FROM events WHERE ${scope.sql}
-      AND destination IS NOT NULL GROUP BY 1, 2 ORDER BY n DESC, 1, 2 LIMIT 100`),
+  const sql = `WITH r AS MATERIALIZED (SELECT link_id, any_value(l.name) AS name, any_value(l.status) AS status,
+      ${OUTCOME} AS outcome, ${WHY} AS why, count(*) AS n
+      FROM (SELECT link_id, human, destination, method, reason, position FROM events WHERE ${all})
+      LEFT JOIN (SELECT link_id, name, status, changed FROM links WHERE workspace = $workspace AND test = $test) l
+      USING (link_id) GROUP BY link_id, outcome, why),
+    top AS (SELECT link_id FROM r GROUP BY 1 ORDER BY sum(n) DESC, link_id LIMIT $limit)
+    SELECT NULL AS link_id, NULL AS name, NULL AS status, outcome, why, sum(n)::BIGINT AS n FROM r GROUP BY outcome, why
+    UNION ALL SELECT link_id, name, status, outcome, why, n FROM r WHERE link_id IN (SELECT link_id FROM top)`;
+  const [rows, routes] = await Promise.all([
+    duck.rows(sql, plus(asked, { limit: BigInt(limit) }), signal),
+    readRoutes(asked),
   ]);
-  const byLink = Map.groupBy(filtered, (row) => String(row.link_id));
+  const quality = qualityOf(rows.filter(({ link_id }) => link_id === null));
+  const byLink = Map.groupBy(
+    rows.filter(({ link_id }) => link_id !== null),
+    ({ link_id }) => String(link_id),
+  );
+  const data = [...byLink].map(([linkId, some]) => ({
+    linkId,
+    name: String(some[0]?.name ?? ""),
+    status: String(some[0]?.status ?? ""),
+    quality: qualityOf(some),
+  }));
+  data.sort((a, b) => b.quality.scans - a.quality.scans || (a.linkId < b.linkId ? -1 : 1));
+  return { data, total: quality.scans, all: quality, routes };
+}
+
+async function readRoutes(asked: Asked) {
+  const { duck, scope, signal } = asked;
+  const sql = `WITH g AS (SELECT coalesce(rule, '') AS rule, coalesce(${DESTINATION}, '') AS place, visitor_key,
+      count(*) AS n FROM touches WHERE ${scope.sql} AND (destination IS NOT NULL OR method IS NOT NULL) GROUP BY 1, 2, 3)
+    SELECT rule, place, sum(n)::BIGINT AS n, count(visitor_key) AS visitors, (SELECT sum(n)::BIGINT FROM g) AS total FROM g
+    GROUP BY 1, 2 ORDER BY n DESC, 1, 2 LIMIT ${ROUTES}`;
+  return (await duck.rows(sql, scope.params, signal)).map((row) => ({
+    rule: String(row.rule),
+    destination: String(row.place),
+    scans: count32(Number(row.n)),
+    percentage: percentOf(Number(row.n), Number(row.total)),
+    visitors: count32(Number(row.visitors)),
+  }));
+}
+
+function qualityOf(rows: readonly Row[]) {
+  const numbers = { redirected: 0, recorded: 0, failed: 0, filtered: 0 };
+  const reasons: Record<"failed" | "filtered", Record<string, number>> = { failed: {}, filtered: {} };
+  for (const { outcome, why, n } of rows) {
+    const [kind, count] = [String(outcome) as keyof typeof numbers, Number(n)];
+    numbers[kind] += count;
+    if (kind === "failed" || kind === "filtered") reasons[kind][String(why)] = count;
+  }
+  const { redirected, recorded, failed, filtered } = numbers;
+  const counted = redirected + recorded + failed;
   return {
-    total: qualityOf(total, filtered),
-    links: links.map((row) => ({
-      linkId: String(row.link_id),
-      name: String(row.name ?? ""),
-      status: String(row.status ?? ""),
-      quality: qualityOf(row, byLink.get(String(row.link_id)) ?? []),
-    })),
-    destinations: destinations.map((row) => ({
-      rule: String(row.rule),
-      destination: String(row.destination),
-      scans: BigInt(Number(row.n)),
-    })),
+    scans: count32(counted + filtered),
+    counted: count32(counted),
+    redirected: count32(redirected),
+    recorded: count32(recorded),
+    ...reasons,
+    successRate: redirected + failed === 0 ? undefined : percentOf(redirected, redirected + failed),
   };
 }
 
-function qualityOf(row: Row, filtered: readonly Row[]) {
-  const of = (name: string) => Number(row[name] ?? 0);
-  const reasons: Record<string, bigint> = {};
-  for (const { reason, n } of filtered) reasons[String(reason)] = (reasons[String(reason)] ?? 0n) + BigInt(Number(n));
-  const atTheDoor = of("redirected") + of("pages");
-  return {
-    scans: BigInt(of("scans")),
-    counted: BigInt(of("counted")),
-    redirected: BigInt(of("redirected")),
-    shownPage: BigInt(of("pages")),
-    recorded: BigInt(of("recorded")),
-    filtered: reasons,
-    successRate: atTheDoor === 0 ? undefined : percentOf(of("redirected"), atTheDoor),
-  };
-}
-
-/** Scans of the workspace that were refused, of all products, in the hours of a range. */
+/** Scans of the workspace that were refused, of all products, in the hours of arrival that a range touches. */
 export async function readRejected(
   { client }: Pick<AnalyticsDeps, "client">,
   range: { startDate?: Timestamp | undefined; endDate?: Timestamp | undefined },
   handler: HandlerContext,
-): Promise<bigint> {
+) {
   const { principal } = contextOf(handler);
   const own = internalContext(principal.workspace);
   const options = as({ ...own, principal: { ...own.principal, test: principal.test } });
-  const request = { from: range.startDate ?? timestampFromMs(0), to: range.endDate, pageSize: 1 };
+  const to = range.endDate && timestampFromMs(Number(lastMs(range.endDate)) + 1);
+  const request = { from: range.startDate ?? timestampFromMs(0), to, pageSize: 1 };
   const { total } = await client(LedgerService).getLedger(request, { ...options, signal: handler.signal });
-  return total?.rejected ?? 0n;
+  const reasons = Object.entries(total?.rejectedBy ?? {}).map(([reason, n]) => [reason, count32(Number(n))]);
+  return {
+    total: count32(Number(total?.rejected ?? 0n)),
+    reasons: Object.fromEntries(reasons) as Record<string, number>,
+  };
 }

@@ -2,9 +2,8 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import type { Asking } from "../asking.ts";
 import type { Params } from "../engine/query.ts";
-import { fail } from "../reasons.ts";
 import { lastMs } from "../scope.ts";
-import { type Intervals, intervalsOf, SLOT_MS, zoneOf } from "./calendar.ts";
+import { type Intervals, intervalsOf, SLOT_MS } from "./calendar.ts";
 
 /** A request that may name a range. */
 export interface Ranged {
@@ -24,17 +23,15 @@ export function withRange({ startDate, endDate }: Ranged, now: number): { startD
 export interface Intervalled {
   intervalInMinutes?: number | undefined;
   interval: CalendarInterval;
-  timezone?: string | undefined;
 }
 
-/** The intervals of a request whose range is known. */
+/** The intervals of a request in a range that is known, days where it says nothing. */
 export function cut(
-  { intervalInMinutes: minutes = 1_440, interval, timezone }: Intervalled,
-  given: { startDate: Timestamp; endDate: Timestamp; timezone: string },
+  { intervalInMinutes: minutes = 1_440, interval }: Intervalled,
+  { startDate, endDate, zone }: Ranged & { zone: string },
 ): Intervals {
-  const [start, end] = [Number(lastMs(given.startDate)), Number(lastMs(given.endDate))];
-  if (end < start) throw fail("RANGE_REVERSED", { field: "end_date" });
-  return intervalsOf({ start, end, minutes, interval, zone: zoneOf(timezone, given.timezone) });
+  const [start, end] = [startDate, endDate].map((time) => (time === undefined ? 0 : msOf(time))) as [number, number];
+  return intervalsOf({ start, end, minutes, interval, zone });
 }
 
 /** SQL and values that lay events on intervals. */
@@ -65,6 +62,11 @@ export function lay({ starts, lengthMs }: Intervals): Laid {
     join: `ASOF JOIN (${borders}) b ON g.slot * ${SLOT_MS} >= b.start`,
     params: { starts: starts.map(BigInt) },
   };
+}
+
+/** A time in whole milliseconds since 1970. */
+export function msOf(time: Timestamp): number {
+  return Number(lastMs(time));
 }
 
 /** The scope of a question with more values. */
