@@ -7,6 +7,7 @@ import { ExportService } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
 import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
+import { RevisionService } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
 import { SegmentService } from "#gen/waymark/analytics/v1/segments_pb.ts";
 import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
@@ -28,6 +29,8 @@ import { analyticsHandlers } from "./handlers.ts";
 import { journeyHandlers } from "./journeys/handlers.ts";
 import { analyticsModels } from "./model.ts";
 import { queryHandlers } from "./query/handlers.ts";
+import { revisionHandlers } from "./revisions/handlers.ts";
+import { startRevisions } from "./revisions/runner.ts";
 import { scoringHandlers } from "./scoring/handlers.ts";
 import { segmentHandlers } from "./segments/handlers.ts";
 import { openSettings } from "./settings.ts";
@@ -46,7 +49,7 @@ export const analytics = defineService({
   collections: analyticsModels,
   calls: ["access", "codes", "scans"],
   keepsFiles: true,
-  publishes: ["visitors.changed"],
+  publishes: ["visitors.changed", "touches.revised"],
   consumes: FEED_SUBJECTS,
   routes: (router, deps) => {
     const own = {
@@ -68,6 +71,7 @@ export const analytics = defineService({
     router.service(AttributionService, attributionHandlers(own));
     router.service(JourneyService, journeyHandlers(own));
     router.service(ScoringService, scoringHandlers(own));
+    router.service(RevisionService, revisionHandlers(own));
   },
   start: async (deps) => {
     const path = join(deps.config.data, "analytics.duckdb");
@@ -76,10 +80,11 @@ export const analytics = defineService({
     const gate = engineOf(deps);
     const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
     const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports });
+    const revisions = startRevisions({ ...deps, engine: gate });
     return {
-      gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.() }),
+      gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.(), ...revisions.gauges?.() }),
       stop: async () => {
-        await runner.stop();
+        await Promise.all([runner.stop(), revisions.stop()]);
         gate.close();
         await feed.stop();
         await duck.close();

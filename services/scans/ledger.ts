@@ -80,7 +80,8 @@ async function readTail(
 export function addBooks(sum: Books, more: Books): void {
   for (const name of ["accepted", "rejected", "shed", "counted", "duplicate", "pending"] as const)
     sum[name] += more[name];
-  for (const reason in more.filtered) sum.filtered[reason] = (sum.filtered[reason] ?? 0) + (more.filtered[reason] ?? 0);
+  for (const [reason, count] of Object.entries(more.filtered))
+    if (count !== 0) sum.filtered[reason] = (sum.filtered[reason] ?? 0) + count; // 0: all of them were judged again
 }
 
 function booksOf(hours: Map<number, Books>, hour: number): Books {
