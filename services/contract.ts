@@ -12,6 +12,7 @@ import { ExportService } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
 import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
+import { RevisionService } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
 import { SegmentService } from "#gen/waymark/analytics/v1/segments_pb.ts";
 import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
@@ -59,6 +60,6 @@ export const contract: readonly DescService[] = [
   ...[TagDirectoryService, NotificationService, TagScanService, TagService, ThreadService],
   EmergencyService,
   ...[AnalyticsService, AggregateService, VisitorService, ExportService, SyncService, QueryService, SegmentService],
-  ...[ForecastService, ScoringService],
+  ...[ForecastService, ScoringService, RevisionService],
   ...[CohortService, AttributionService, JourneyService],
 ];

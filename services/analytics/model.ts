@@ -1,6 +1,7 @@
 import type { Doc, Model } from "#runtime/model.ts";
 import { exportModel, taskModel } from "./exports/model.ts";
 import { forecastModel } from "./forecast/model.ts";
+import { partModel, revisionModel, revisionTaskModel } from "./revisions/model.ts";
 import { trainingModel, weightsModel } from "./scoring/model.ts";
 import { segmentModel, segmentNameModel } from "./segments/model.ts";
 import { claimModel, visitorModel } from "./visitors/model.ts";
@@ -16,4 +17,7 @@ export const analyticsModels: readonly Model<Doc>[] = [
   weightsModel,
   claimModel,
   visitorModel,
+  revisionModel,
+  partModel,
+  revisionTaskModel,
 ];

@@ -106,6 +106,30 @@ export const fail = failures("analytics.waymark", {
     code: Code.ResourceExhausted,
     say: (f) => `${f.most} exports of this workspace are not done yet; wait for one of them`,
   },
+  REVISION_RULES_MISSING: { code: Code.InvalidArgument, say: (f) => `${f.field} must have a rule` },
+  REVISION_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no revision ${f.revisionId}` },
+  REVISION_NOT_READY: {
+    code: Code.Aborted,
+    say: (f) => `revision ${f.revisionId} is ${f.state}; only one that is ready can be applied`,
+  },
+  REVISION_STALE: {
+    code: Code.Aborted,
+    say: (f) =>
+      `revision ${f.other} has changed events of revision ${f.revisionId} since that was computed; make it anew`,
+  },
+  REVISION_APPLIED: {
+    code: Code.Aborted,
+    say: (f) => `revision ${f.revisionId} is ${f.state} and cannot be discarded; revise again by other rules`,
+  },
+  REVISION_TOO_LARGE: {
+    code: Code.FailedPrecondition,
+    isUnanswerable: true,
+    say: (f) => `${f.changed} events would change; take a shorter range, at most ${f.most} change at once`,
+  },
+  REVISIONS_BUSY: {
+    code: Code.ResourceExhausted,
+    say: (f) => `${f.most} revisions of this workspace are not applied yet; apply or discard one of them`,
+  },
   VISITOR_DATA: { code: Code.InvalidArgument, say: (f) => `${f.field} ${f.must}` },
   VISITOR_BUSY: { code: Code.Aborted, say: () => "others are changing this visitor; try again" },
   LBID_INVALID: { code: Code.InvalidArgument, say: (f) => `${f.field} is not the base64url of an event's id` },

@@ -7,6 +7,7 @@ import { ExportService } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ForecastService } from "#gen/waymark/analytics/v1/forecast_pb.ts";
 import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
+import { RevisionService } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { ScoringService } from "#gen/waymark/analytics/v1/scoring_pb.ts";
 import { SegmentService } from "#gen/waymark/analytics/v1/segments_pb.ts";
 import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
@@ -30,6 +31,8 @@ import { analyticsHandlers } from "./handlers.ts";
 import { journeyHandlers } from "./journeys/handlers.ts";
 import { analyticsModels } from "./model.ts";
 import { queryHandlers } from "./query/handlers.ts";
+import { revisionHandlers } from "./revisions/handlers.ts";
+import { startRevisions } from "./revisions/runner.ts";
 import { scoringHandlers } from "./scoring/handlers.ts";
 import { segmentHandlers } from "./segments/handlers.ts";
 import { openSettings, type Settings } from "./settings.ts";
@@ -48,7 +51,7 @@ export const analytics = defineService({
   collections: analyticsModels,
   calls: ["access", "codes", "scans"],
   keepsFiles: true,
-  publishes: ["visitors.changed"],
+  publishes: ["visitors.changed", "touches.revised"],
   consumes: [...FEED_SUBJECTS, "workspaces.changed"],
   routes: (router, deps) => {
     const own = {
@@ -71,6 +74,7 @@ export const analytics = defineService({
     router.service(AttributionService, attributionHandlers(own));
     router.service(JourneyService, journeyHandlers(own));
     router.service(ScoringService, scoringHandlers(own));
+    router.service(RevisionService, revisionHandlers(own));
   },
   start: async (deps) => {
     const path = join(deps.config.data, "analytics.duckdb");
@@ -83,10 +87,12 @@ export const analytics = defineService({
     const feed = startFeed({ log: deps.log, client: deps.client, store: deps.store, duck, gate });
     const { exportsMaxGb: maxGb } = deps.config;
     const runner = startExports({ store: deps.store, now: deps.now, engine: gate, folder: exports, maxGb });
+    const revisions = startRevisions({ ...deps, engine: gate });
+    const gauges = [feed, runner, expiry, revisions];
     return {
-      gauges: () => ({ ...feed.gauges?.(), ...runner.gauges?.(), ...expiry.gauges?.() }),
+      gauges: () => Object.assign({}, ...gauges.map((one) => one.gauges?.())),
       stop: async () => {
-        await Promise.all([runner.stop(), expiry.stop(), news.stop()]);
+        await Promise.all([runner.stop(), revisions.stop(), expiry.stop(), news.stop()]);
         gate.close();
         await feed.stop();
         await duck.close();

@@ -24,7 +24,9 @@ import { defineService, type ServiceDeps } from "#runtime/service.ts";
 import { openSqliteStore } from "#runtime/store.sqlite.ts";
 import type { Store } from "#runtime/store.ts";
 import { subjectOf, TOUCH_SUBJECTS, type TouchPurpose } from "#runtime/touches.ts";
+import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { analyticsModels } from "./model.ts";
+import { judgeLike, TEST_RULES } from "./revisions/test-judge.ts";
 import { analytics } from "./service.ts";
 
 /** The time on which tests stand. */
@@ -128,6 +130,7 @@ function neighbours(log: Log, { registry, targets, scansDays }: Neighbours) {
           const counted = touches.map(({ id, position }) => firsts.of(workspace, id) === Number(position));
           return { counted, completeTo };
         },
+        judgeTouches: ({ touches }) => ({ judgements: touches.map(judgeLike), rules: TEST_RULES }),
       });
       router.service(DirectoryService, {
         getTargets({ codeIds }, handler) {
@@ -188,8 +191,7 @@ export function recordOf(touches: readonly Touch[], recordedAt: number): LogReco
 
 async function settle(log: Log, gauges: AnalyticsGround["gauges"]): Promise<void> {
   let last = 0;
-  for await (const entries of log.read({ after: 0, subjects: ["touches.marketing"] }))
-    last = entries.at(-1)?.position ?? last;
+  for await (const entries of log.read({ after: 0, subjects: FEED_SUBJECTS })) last = entries.at(-1)?.position ?? last;
   await until(() => (gauges()["analytics.position"] ?? -1) >= last);
 }
 

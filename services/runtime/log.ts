@@ -9,6 +9,7 @@ export type Subject =
   | "touches.medical"
   | "touches.touchpoint"
   | "touches.refused"
+  | "touches.revised"
   | "visitors.changed"
   | "conversations.updated"
   | "codes.changed"

@@ -73,7 +73,7 @@ export function addUp(days: readonly DayDoc[], { buckets, firstSlot }: Period): 
     });
     for (const reason in filtered) {
       each(filtered[reason], (count) => {
-        numbers.filtered[reason] = (numbers.filtered[reason] ?? 0) + count;
+        if (count !== 0) numbers.filtered[reason] = (numbers.filtered[reason] ?? 0) + count;
       });
     }
   }
@@ -107,7 +107,9 @@ export type ByCountry = Map<string, number>;
 
 /** Scans by country of everything. */
 export function countriesOfTotal({ countries = {} }: TotalDoc): ByCountry {
-  return new Map(Object.entries(countries).map(([name, scans]) => [name === "-" ? "" : name, scans]));
+  const found: ByCountry = new Map();
+  for (const name in countries) add(found, name, countries[name] as number);
+  return found;
 }
 
 /** Scans by country from the first whole hour of a period on. */
@@ -128,6 +130,7 @@ export function addCountries(found: ByCountry, scans: readonly TouchDoc[]): void
 }
 
 function add(found: ByCountry, name: string, scans: number): void {
+  if (scans === 0) return; // all of them were found to be programs
   const country = name === "-" ? "" : name;
   found.set(country, (found.get(country) ?? 0) + scans);
 }

@@ -14,6 +14,8 @@ interface Sum<T extends Counter> {
   steps: Map<number, Record<string, number>>;
   /** The least value that was met, by path. */
   least: Record<string, number>;
+  /** The value after the step, by path, whatever was met; undefined: there is none. */
+  exact: Record<string, number | undefined>;
 }
 
 /** Rounds after which the step is given up, to be run again. */
@@ -48,6 +50,11 @@ export class Counters<T extends Counter> {
     least[path] = Math.min(least[path] ?? value, value);
   }
 
+  /** Sets a path of a counter to what it is after the step. Goes with an `add`; what `least` says of the path does not count. */
+  exactly(counter: { id: string; made: Partial<T> }, path: string, value: number | undefined): void {
+    this.#sumOf(counter).exact[path] = value;
+  }
+
   /** Writes what was gathered. */
   async write(store: Store, workspace: string): Promise<void> {
     const collection = store.collection(this.#model).of(workspace);
@@ -65,7 +72,7 @@ export class Counters<T extends Counter> {
   #sumOf({ id, made }: { id: string; made: Partial<T> }): Sum<T> {
     let sum = this.#sums.get(id);
     if (sum === undefined) {
-      sum = { made, steps: new Map(), least: {} };
+      sum = { made, steps: new Map(), least: {}, exact: {} };
       this.#sums.set(id, sum);
     }
     return sum;
@@ -73,14 +80,21 @@ export class Counters<T extends Counter> {
 
   /** Adds all steps, if the counter has none of them yet. */
   #writeOf(id: string): Write<T> {
-    const { made, steps, least } = this.#sums.get(id) as Sum<T>;
+    const { made, steps, least, exact } = this.#sums.get(id) as Sum<T>;
     const positions = [...steps.keys()];
     const inc: Record<string, number> = {};
     for (const step of steps.values()) for (const path in step) inc[path] = (inc[path] ?? 0) + (step[path] as number);
     for (const path in inc) if (inc[path] === 0) delete inc[path];
-    const set = { position: Math.max(...positions) };
+    const set: Record<string, number> = { position: Math.max(...positions) };
+    const min = { ...least };
+    const unset: string[] = [];
+    for (const [path, value] of Object.entries(exact)) {
+      delete min[path];
+      if (value === undefined) unset.push(path);
+      else set[path] = value;
+    }
     const guard = { where: { position: { lt: Math.min(...positions) } } };
-    return { kind: "update", id, change: { set, inc, min: least }, guard, upsert: made } as unknown as Write<T>;
+    return { kind: "update", id, change: { set, unset, inc, min }, guard, upsert: made } as unknown as Write<T>;
   }
 
   /** Drops the steps that the counter has. True when some are left. */

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { Store } from "#runtime/store.ts";
 import { scansProjection } from "./project.ts";
-import { breaking, DAY, type Event, entry, expectAll, NOW, newStore, toEntry, zones } from "./test-histories.ts";
+import { breaking, DAY, type Event, entry, NOW, newStore, toEntry, zones } from "./test-histories.ts";
+import { expectAll } from "./test-sums.ts";
 
 /** Going through all by hand takes its time, and the machine may be busy. */
 const LONG = { timeout: 120_000 };
@@ -39,7 +40,7 @@ describe("the projection of scans", () => {
       device: "",
       at: NOW - DAY,
       country: "US",
-      bot: false,
+      reason: "",
     } as const;
     const history: Event[][] = [
       [{ ...scanned, messages: 0, started: false, test: false, purpose: Purpose.MARKETING }],
@@ -60,7 +61,7 @@ describe("the projection of scans", () => {
       code: "qpr_a",
       device: "d1",
       country: "US",
-      bot: false,
+      reason: "",
       messages: 0,
       started: false,
     } as const;

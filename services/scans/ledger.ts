@@ -83,7 +83,8 @@ export function addBooks(sum: Books, more: Books): void {
   for (const name of ["accepted", "rejected", "shed", "counted", "duplicate", "pending"] as const)
     sum[name] += more[name];
   for (const by of ["filtered", "rejectedBy"] as const)
-    for (const reason in more[by]) sum[by][reason] = (sum[by][reason] ?? 0) + (more[by][reason] ?? 0);
+    for (const [reason, count] of Object.entries(more[by]))
+      if (count !== 0) sum[by][reason] = (sum[by][reason] ?? 0) + count; // 0: all of them were judged again
 }
 
 function booksOf(hours: Map<number, Books>, hour: number): Books {

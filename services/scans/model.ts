@@ -27,6 +27,9 @@ export interface TouchDoc extends Doc {
   /** Position of the last update of its conversation, and what was before the step that had it: a repetition counts the same again. */
   talkPosition?: number;
   talkBefore?: Talk;
+  /** Position of the last revision, and why the touch was filtered before the step that had it; empty: a person's. */
+  revisedPosition?: number;
+  reasonBefore?: string;
 }
 
 /** How far a conversation is. */
@@ -56,6 +59,8 @@ export const touchModel = defineModel<TouchDoc>({
     position: { kind: "number", required: true },
     talkPosition: { kind: "number" },
     talkBefore: { kind: "object" },
+    revisedPosition: { kind: "number" },
+    reasonBefore: { kind: "string" },
   },
   indexes: [
     { name: "by_time", fields: ["shelf", "scannedAt"] },
@@ -65,19 +70,25 @@ export const touchModel = defineModel<TouchDoc>({
 
 /** When a device last scanned a code. Id: scope/device. */
 export interface DeviceDoc extends Doc {
-  /** Slot of its last scan, counted from 1970. */
+  /** Slot of its last scan, counted from 1970; NO_SLOT when none of its scans is a person's any more. */
   slot: number;
   /** The slot before the step that moved it here; absent when there was none. */
   before?: number;
+  /** No scan of it by a person is before this slot; absent: that is not known. */
+  first?: number;
   /** Position on the log that moved it here. */
   position: number;
 }
+
+/** Stands before every slot: no scan. */
+export const NO_SLOT = Number.MIN_SAFE_INTEGER;
 
 export const deviceModel = defineModel<DeviceDoc>({
   name: "scans.devices",
   fields: {
     slot: { kind: "number", required: true },
     before: { kind: "number" },
+    first: { kind: "number" },
     position: { kind: "number", required: true },
   },
   indexes: [],
@@ -143,7 +154,7 @@ export const countryModel = defineModel<CountryDoc>({
 export interface TotalDoc extends Doc {
   scans?: number;
   filtered?: Record<string, number>;
-  /** Time of the first scan of a person. */
+  /** Time of the first scan of a person. After revisions it is exact for codes; the sums of a workspace are not asked for it. */
   first?: number;
   countries?: Record<string, number>;
   position: number;

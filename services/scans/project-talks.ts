@@ -2,7 +2,7 @@ import type { Write } from "#runtime/store.ts";
 import { type Talk, type TouchDoc, touchModel } from "./model.ts";
 import type { Target } from "./project-touches.ts";
 import { codeScope } from "./scope.ts";
-import { standsIn } from "./step.ts";
+import { type Step, standsIn } from "./step.ts";
 import { talkOn } from "./talk.ts";
 import { countInSlot, slotOf, type Tally } from "./tally.ts";
 
@@ -29,15 +29,23 @@ export async function continueTalks(updates: readonly TalkUpdate[], target: Targ
     if (doc === undefined) continue;
     const { talkPosition = 0, talkBefore = { started: false, messages: 0 } } = doc;
     const stands = standsIn(step, talkPosition);
-    if (stands === "in") countTalk(tally, { doc, before: talkBefore, after: doc, position: talkPosition });
+    // A later step has judged it again: all of this one is done, and whose it was before is not known any more.
+    if (standsIn(step, doc.revisedPosition ?? 0) === "after") continue;
+    const isHuman = wasHuman(doc, step);
+    if (stands === "in") countTalk(tally, { doc, isHuman, before: talkBefore, after: doc, position: talkPosition });
     if (stands !== "before") continue;
     const after = afterAll(doc, mine);
     if (after === undefined) continue;
-    countTalk(tally, { doc, before: doc, after, position: after.talkPosition });
+    countTalk(tally, { doc, isHuman, before: doc, after, position: after.talkPosition });
     changed.push({ ...doc, ...after });
   }
   // What another run of this step has written meanwhile is the same: whoever counts it, counts the same.
   await collection.bulk(changed.map(writeOf));
+}
+
+/** Whether it was a person's before the step: what the step revises is counted with the conversation as it is after it. */
+function wasHuman({ reason = "", revisedPosition = 0, reasonBefore = "" }: TouchDoc, step: Step): boolean {
+  return (standsIn(step, revisedPosition) === "in" ? reasonBefore : reason) === "";
 }
 
 type Continued = Talk & Required<Pick<TouchDoc, "talkPosition" | "talkBefore">>;
@@ -57,13 +65,14 @@ function afterAll(doc: TouchDoc, updates: readonly TalkUpdate[]): Continued | un
 
 interface Turn {
   doc: TouchDoc;
+  isHuman: boolean;
   before: Talk;
   after: Talk;
   position: number;
 }
 
-function countTalk(tally: Tally, { doc, before, after, position }: Turn): void {
-  if (doc.reason !== undefined) return;
+function countTalk(tally: Tally, { doc, isHuman, before, after, position }: Turn): void {
+  if (!isHuman) return;
   const common = { scope: codeScope(doc.wall, doc.codeId), slot: slotOf(doc.scannedAt), position };
   if (after.started && !before.started) countInSlot(tally, { ...common, path: "conversations", by: 1 });
   const more = after.messages - before.messages;

@@ -3,7 +3,7 @@ import { Purpose, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.
 import type { Store } from "#runtime/store.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import { restOf } from "./rest.ts";
-import { codeScope, shelfOf, wallOf, workspaceScope } from "./scope.ts";
+import { codeScope, filterReason, shelfOf, wallOf, workspaceScope } from "./scope.ts";
 import type { Step } from "./step.ts";
 import { book, countCountry, countInSlot, countScan, slotOf, type Tally } from "./tally.ts";
 
@@ -77,7 +77,7 @@ function fateOf({ reason }: TouchDoc): string {
 /** Marketing scans have series and countries; of touches with an API of their own only the total is asked here. */
 function countTouch(tally: Tally, { touch, doc, scope, position, partition }: Arrived & Counted): void {
   const { scannedAt, reason = "", country = "" } = doc;
-  const scan = { scope, scannedAt, reason, country, position };
+  const scan = { scope, scannedAt, reason, country, position, by: 1 };
   if (touch.purpose !== Purpose.MARKETING) {
     if (reason === "") tally.totals.add({ id: scope, made: {} }, { position, path: "scans", by: 1 });
     return;
@@ -104,7 +104,7 @@ export function docOf(touch: Touch, position: number): TouchDoc {
     codeId: touch.codeId,
     shortId: touch.shortId || undefined,
     scannedAt: touch.scannedAt === undefined ? 0 : timestampMs(touch.scannedAt),
-    reason: isHuman ? undefined : (/^[a-z]{1,20}$/.exec(touch.verdictReason)?.[0] ?? "other"),
+    reason: isHuman ? undefined : filterReason(touch.verdictReason),
     country: place?.country || undefined,
     region: place?.region || undefined,
     city: place?.city || undefined,

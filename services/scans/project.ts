@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { TouchesRevisedSchema } from "#gen/waymark/events/v1/corrections_pb.ts";
 import { TouchesRefusedSchema } from "#gen/waymark/events/v1/ledger_pb.ts";
 import { ConversationUpdatedSchema, TouchBatchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
@@ -7,8 +8,10 @@ import { abreast, together } from "#runtime/runner/together.ts";
 import type { Projection } from "#runtime/service.ts";
 import { holdsTouches, TOUCH_SUBJECTS } from "#runtime/touches.ts";
 import { moveDevices } from "./project-devices.ts";
+import { reviseTouches } from "./project-revisions.ts";
 import { continueTalks, type TalkUpdate } from "./project-talks.ts";
 import { type Arrived, recordTouches, type Target } from "./project-touches.ts";
+import type { Revision } from "./revise.ts";
 import { type Arrival, book, newTally, type Tally, wordOf } from "./tally.ts";
 
 /** Workspaces that a step writes at a time. */
@@ -21,7 +24,7 @@ const ABREAST = 4;
  */
 export const scansProjection: Projection = {
   name: "scans",
-  subjects: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated"],
+  subjects: [...TOUCH_SUBJECTS, "touches.refused", "touches.revised", "conversations.updated"],
   project: async (entries, { store }) => {
     const step = { first: entries[0]?.position ?? 0, last: entries.at(-1)?.position ?? 0 };
     await abreast(sharesOf(entries), {
@@ -36,6 +39,7 @@ interface Share {
   touches: Arrived[];
   talks: TalkUpdate[];
   refused: Refused[];
+  revisions: Revision[];
 }
 
 interface Refused extends Arrival {
@@ -48,12 +52,21 @@ async function apply(share: Share, target: Target): Promise<void> {
   const { tally, store, workspace } = target;
   for (const refused of share.refused) bookRefused(tally, refused);
   const counted = await recordTouches(share.touches, target);
-  const days = async () => {
-    await together([moveDevices(counted, target), continueTalks(share.talks, target)]);
-    await tally.days.write(store, workspace);
+  const revising = async () => {
+    await continueTalks(share.talks, target);
+    return reviseTouches(share.revisions, target);
   };
-  const others = [tally.countries, tally.totals, tally.ledger].map((counters) => counters.write(store, workspace));
-  await together([days(), ...others]);
+  const write = (of: (keyof Tally)[]) => of.map((name) => tally[name].write(store, workspace));
+  if (share.revisions.length > 0) {
+    await moveDevices(counted, target, await revising());
+    await together(write(["days", "countries", "totals", "ledger"]));
+    return;
+  }
+  const days = async () => {
+    await together([moveDevices(counted, target, []), revising()]);
+    await together(write(["days"]));
+  };
+  await together([days(), ...write(["countries", "totals", "ledger"])]);
 }
 
 function bookRefused(tally: Tally, refused: Refused): void {
@@ -71,7 +84,7 @@ function sharesOf(entries: readonly LogEntry[]): Map<string, Share> {
   const shareOf = (workspace: string): Share => {
     let share = shares.get(workspace);
     if (share === undefined) {
-      share = { touches: [], talks: [], refused: [] };
+      share = { touches: [], talks: [], refused: [], revisions: [] };
       shares.set(workspace, share);
     }
     return share;
@@ -80,6 +93,7 @@ function sharesOf(entries: readonly LogEntry[]): Map<string, Share> {
     if (holdsTouches(entry.subject)) readTouches(entry, shareOf);
     else if (entry.subject === "touches.refused") readRefused(entry, shareOf);
     else if (entry.subject === "conversations.updated") readTalk(entry, shareOf);
+    else if (entry.subject === "touches.revised") readRevisions(entry, shareOf);
   }
   return shares;
 }
@@ -101,6 +115,12 @@ function readRefused({ payload, position, partition }: LogEntry, shareOf: ShareO
 function readTalk({ payload, position }: LogEntry, shareOf: ShareOf): void {
   const { workspaceId, scanId, messages } = fromBinary(ConversationUpdatedSchema, payload);
   shareOf(workspaceId).talks.push({ scanId, messages, position });
+}
+
+function readRevisions({ payload, position }: LogEntry, shareOf: ShareOf): void {
+  const { workspaceId, test, revisions, rules, revisedAt } = fromBinary(TouchesRevisedSchema, payload);
+  const common = { test, position, at: msOf(revisedAt), rules };
+  for (const revision of revisions) shareOf(workspaceId).revisions.push({ revision, ...common });
 }
 
 function msOf(time: Timestamp | undefined): number {

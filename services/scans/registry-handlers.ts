@@ -5,6 +5,9 @@ import type { ListTouchesRequest, RegistryService } from "#gen/waymark/scans/v1/
 import { contextOf } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
 import type { Store } from "#runtime/store.ts";
+import { VERDICT_RULES } from "#runtime/touches.ts";
+import type { UserAgent } from "./device.ts";
+import { judge } from "./judge.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import { scansProjection } from "./project.ts";
 import { touchOf } from "./rest.ts";
@@ -12,6 +15,7 @@ import { shelfOf, wallOf } from "./scope.ts";
 
 const MOST = 10_000;
 const PAGE = 2_000;
+const MOST_JUDGED = 1_000;
 
 /** What lists of touches go through, one after the other. */
 const SHELVES: readonly string[] = [false, true].flatMap((test) => {
@@ -19,8 +23,14 @@ const SHELVES: readonly string[] = [false, true].flatMap((test) => {
   return [shelfOf(wall, true), shelfOf(wall, false)];
 });
 
+/** What the handlers stand on. `lens`: how a user agent is read. */
+export interface RegistryDeps {
+  store: Store;
+  lens: { userAgents: (text: string) => UserAgent };
+}
+
 /** Handlers of RegistryService. */
-export function registryHandlers({ store }: { store: Store }): ServiceImpl<typeof RegistryService> {
+export function registryHandlers({ store, lens }: RegistryDeps): ServiceImpl<typeof RegistryService> {
   return {
     async listCounted({ touches }, handler) {
       if (touches.length > MOST)
@@ -33,6 +43,11 @@ export function registryHandlers({ store }: { store: Store }): ServiceImpl<typeo
       return { counted, completeTo: BigInt(completeTo) };
     },
     listTouches: (request, handler) => listTouches(store, request, contextOf(handler).principal.workspace),
+    judgeTouches: ({ touches }) => {
+      if (touches.length > MOST_JUDGED)
+        throw fail("INVALID_FIELD", { field: "touches", must: `must have at most ${MOST_JUDGED} items` });
+      return { judgements: touches.map((touch) => judge(touch, lens.userAgents)), rules: VERDICT_RULES };
+    },
   };
 }
 
@@ -51,7 +66,7 @@ async function listTouches(store: Store, { after, limit }: ListTouchesRequest, w
     });
   const touches = docs.map((doc) => {
     const { touch, arrivedAt } = touchOf(workspace, doc);
-    return { touch, position: BigInt(doc.position), recordedAt: timestampFromMs(arrivedAt) };
+    return { touch, position: BigInt(doc.position), recordedAt: timestampFromMs(arrivedAt), ...lastChangeOf(doc) };
   });
   return { touches, next: nextOf({ shelf, scannedAt, ties }, docs), completeTo };
 }
@@ -65,4 +80,11 @@ function nextOf(at: { shelf: number; scannedAt: number; ties: number }, docs: re
   const before = last === at.scannedAt ? at.ties : 0;
   const ties = before + docs.filter(({ scannedAt }) => scannedAt === last).length;
   return { shelf: at.shelf, scannedAt: BigInt(last), ties };
+}
+
+/** Where on the log it was changed last, and when and by which rules it was judged again. */
+function lastChangeOf({ position, talkPosition = 0, revisedPosition = 0, rest }: TouchDoc) {
+  const changed = BigInt(Math.max(position, talkPosition, revisedPosition));
+  if (revisedPosition === 0) return { changed };
+  return { changed, revisedAt: timestampFromMs(Number(rest?.rv ?? 0)), rules: String(rest?.rr ?? "") };
 }

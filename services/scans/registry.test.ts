@@ -1,6 +1,8 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { Purpose, type Touch } from "#gen/waymark/events/v1/touches_pb.ts";
+import { TouchesRevisedSchema, type TouchRevisionSchema } from "#gen/waymark/events/v1/corrections_pb.ts";
+import { DeviceType, Purpose, type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { RegisteredTouch, TouchCursor } from "#gen/waymark/scans/v1/registry_pb.ts";
 import { type Bench, openBench } from "./test-bench.ts";
 
@@ -62,4 +64,59 @@ it("tells every marketing touch as it stands on the log, whatever the size of a 
       expect(one.recordedAt && timestampMs(one.recordedAt)).toBe(bench.clock.now);
     }
   }
+});
+
+/** Appends a revision of touches of one code; its position. */
+async function revise(revisions: MessageInitShape<typeof TouchRevisionSchema>[]): Promise<number> {
+  const message = create(TouchesRevisedSchema, {
+    ...{ workspaceId: "default", rules: "2", revisedAt: timestampFromMs(bench.clock.now + 5), revisions },
+  });
+  const record = {
+    subject: "touches.revised",
+    key: "qpr_1",
+    payload: toBinary(TouchesRevisedSchema, message),
+  } as const;
+  return bench.log.append([record], `revise_${Math.random()}`);
+}
+
+it("tells touches as they are judged now, and shows them so before and after that is counted", async () => {
+  const touch = { purpose: Purpose.MARKETING, codeId: "qpr_1", method: "GET", userAgent: IPHONE };
+  const touches = ["r1", "r2"].map((id) => ({ ...touch, id }));
+  await bench.intake.recordTouches({ touches }, bench.by({ keyClass: "internal" }));
+  await bench.idle();
+  await bench.pause();
+  const device = { type: DeviceType.DESKTOP, browser: "Chrome" };
+  const position = await revise([
+    { touchId: "r1", codeId: "qpr_1", verdict: Verdict.BOT, verdictReason: "rate", actor: "Crawler" },
+    { touchId: "r2", codeId: "qpr_1", device },
+  ]);
+  const filtered = async () => (await bench.scans.getScan({ scanId: "r1" }, bench.by())).scan?.filtered;
+  expect(await filtered()).toBe("rate");
+  bench.resume();
+  await bench.idle();
+  expect(await filtered()).toBe("rate");
+  const told = new Map((await listAll(10)).map((one) => [one.touch?.id, one]));
+  const common = { changed: BigInt(position), rules: "2", revisedAt: timestampFromMs(bench.clock.now + 5) };
+  expect(told.get("r1")).toMatchObject({ ...common, touch: { verdict: Verdict.BOT, verdictReason: "rate" } });
+  expect(told.get("r1")?.touch?.device).toMatchObject({ actor: "Crawler", browser: "Safari" });
+  expect(told.get("r2")).toMatchObject({ ...common, touch: { verdict: Verdict.HUMAN, verdictReason: "", device } });
+  expect(told.get("a")).toMatchObject({ rules: "", changed: told.get("a")?.position });
+});
+
+it.each([
+  ["a person's phone", { userAgent: IPHONE, method: "GET", reason: "isbot" }, Verdict.HUMAN, "", DeviceType.MOBILE],
+  ["a program", { userAgent: "Googlebot/2.1", method: "GET", reason: "" }, Verdict.BOT, "isbot", 0],
+  ["a HEAD", { userAgent: IPHONE, method: "HEAD", reason: "" }, Verdict.BOT, "head", DeviceType.MOBILE],
+  ["a HEAD whose method is not kept", { userAgent: "", method: "", reason: "head" }, Verdict.BOT, "head", undefined],
+  ["a prefetch, told by a header", { userAgent: IPHONE, reason: "prefetch" }, Verdict.BOT, "prefetch", 1],
+  ["nothing that is kept", { userAgent: "", method: "GET", reason: "isbot" }, Verdict.UNSPECIFIED, "", undefined],
+] as const)("judges %s again", async (_name, kept, verdict, reason, type) => {
+  const { judgements, rules } = await bench.registry.judgeTouches({ touches: [kept] }, bench.by());
+  expect(rules).toBe("1");
+  expect([judgements[0]?.verdict, judgements[0]?.reason, judgements[0]?.device?.type]).toEqual([verdict, reason, type]);
+});
+
+it("judges no more than a thousand at once", async () => {
+  const touches = Array.from({ length: 1_001 }, () => ({ userAgent: IPHONE }));
+  await expect(bench.registry.judgeTouches({ touches }, bench.by())).rejects.toThrow("at most 1000");
 });

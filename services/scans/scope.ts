@@ -32,6 +32,11 @@ export function shelfOf(wall: string, isHuman: boolean): string {
   return isHuman ? wall : `${wall}-`;
 }
 
+/** Why a touch of a program is not counted, as a word. */
+export function filterReason(reason: string): string {
+  return /^[a-z]{1,20}$/.exec(reason)?.[0] ?? "other";
+}
+
 /** What the counters of a code are filed under. */
 export function codeScope(wall: string, codeId: string): string {
   return `${wall}:${codeId}`;

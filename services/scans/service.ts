@@ -28,7 +28,11 @@ export const scans = defineService({
   collections: scansModels,
   calls: ["access", "codes"],
   publishes: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated"],
-  consumes: [...TOUCH_SUBJECTS, "touches.refused", "conversations.updated", "codes.changed", "workspaces.changed"],
+  consumes: [
+    ...TOUCH_SUBJECTS,
+    ...(["touches.refused", "touches.revised", "conversations.updated"] as const),
+    ...(["codes.changed", "workspaces.changed"] as const),
+  ],
   projections: [scansProjection],
   routes: (router, deps) => {
     const parts = partsOf(deps);
@@ -64,7 +68,7 @@ function openParts(deps: ServiceDeps) {
   const recorder = new Recorder(deps);
   const backlog = openBacklog(deps);
   const intake = openIntake({ settings, targets, knownIds: openKnownIds(deps), recorder, written, backlog, lens });
-  return { store, log, places, settings, targets, written, recorder, backlog, intake };
+  return { store, log, places, settings, targets, written, recorder, backlog, intake, lens };
 }
 
 /** How often what is owed to the ledger is written when nothing else is. */

@@ -16,7 +16,8 @@ import {
 import { type UnbatchedServer, unbatchedEngines } from "../../test/support/unbatched-stores.ts";
 import { scansModels } from "./model.ts";
 import { scansProjection } from "./project.ts";
-import { type Event, entry, expectAll, NOW, toEntry, zones } from "./test-histories.ts";
+import { type Event, entry, NOW, toEntry, zones } from "./test-histories.ts";
+import { expectAll } from "./test-sums.ts";
 
 const entriesOf = (history: readonly Event[][]) => history.map((events, index) => toEntry(events, index + 1));
 const models = [...scansModels, poisonModel];

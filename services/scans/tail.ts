@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { type Timestamp, TimestampSchema, timestampMs } from "@bufbuild/protobuf/wkt";
+import { TouchesRevisedSchema } from "#gen/waymark/events/v1/corrections_pb.ts";
 import { ConversationUpdatedSchema, TouchBatchSchema, TouchSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { Log, LogEntry } from "#runtime/log.ts";
 import type { Store } from "#runtime/store.ts";
@@ -8,6 +9,7 @@ import { holdsTouches } from "#runtime/touches.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import { scansProjection } from "./project.ts";
 import { docOf } from "./project-touches.ts";
+import { judgedBy, revisedDoc } from "./revise.ts";
 import { talkOn } from "./talk.ts";
 
 /** Where documents and the end of the log are read. */
@@ -57,10 +59,25 @@ function continued(
     const found = peekBatch(payload).touches.find((touch) => touch.id === id && touch.workspaceId === workspace);
     return found && docOf(fromBinary(TouchSchema, found.bytes), position);
   }
-  if (subject !== "conversations.updated" || doc === undefined) return doc;
+  if (doc === undefined) return doc;
+  if (subject === "touches.revised") return revised(doc, { payload, position }, { workspace, id });
+  if (subject !== "conversations.updated") return doc;
   const update = fromBinary(ConversationUpdatedSchema, payload);
   if (update.workspaceId !== workspace || update.scanId !== id) return doc;
   return { ...doc, ...talkOn(doc, update.messages) };
+}
+
+function revised(
+  doc: TouchDoc,
+  { payload, position }: Pick<LogEntry, "payload" | "position">,
+  { workspace, id }: { workspace: string; id: string },
+): TouchDoc {
+  const { workspaceId, test, revisions, rules, revisedAt } = fromBinary(TouchesRevisedSchema, payload);
+  const revision = revisions.find(({ touchId }) => touchId === id);
+  if (workspaceId !== workspace || revision === undefined) return doc;
+  const at = revisedAt === undefined ? 0 : timestampMs(revisedAt);
+  const judged = judgedBy(doc, { revision, test, position, at, rules });
+  return judged === undefined ? doc : revisedDoc(doc, judged);
 }
 
 /** Looks a batch over. */

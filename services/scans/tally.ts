@@ -56,25 +56,27 @@ export interface CountedScan {
   reason: string;
   country: string;
   position: number;
+  /** 1; -1 takes it out again. */
+  by: number;
 }
 
 /** Counts a scan in its scope, for all time and for its slot. */
-export function countScan(tally: Tally, { scope, scannedAt, reason, position }: CountedScan): void {
+export function countScan(tally: Tally, { scope, scannedAt, reason, position, by }: CountedScan): void {
   const path = reason === "" ? "scans" : `filtered.${wordOf(reason)}`;
   const total = { id: scope, made: {} };
-  tally.totals.add(total, { position, path, by: 1 });
-  if (reason === "") tally.totals.least(total, "first", scannedAt);
-  countInSlot(tally, { scope, slot: slotOf(scannedAt), path, by: 1, position });
+  tally.totals.add(total, { position, path, by });
+  if (reason === "" && by > 0) tally.totals.least(total, "first", scannedAt);
+  countInSlot(tally, { scope, slot: slotOf(scannedAt), path, by, position });
 }
 
 /** Counts a scan in the country it came from, for all time and for its hour. */
-export function countCountry(tally: Tally, { scope, scannedAt, country, position }: CountedScan): void {
+export function countCountry(tally: Tally, { scope, scannedAt, country, position, by }: CountedScan): void {
   const name = /^[A-Z]{2}$/.test(country) ? country : "-";
   const day = Math.floor(scannedAt / DAY_MS);
   const hour = Math.floor(scannedAt / HOUR_MS) - day * 24;
-  tally.totals.add({ id: scope, made: {} }, { position, path: `countries.${name}`, by: 1 });
+  tally.totals.add({ id: scope, made: {} }, { position, path: `countries.${name}`, by });
   const counter = { id: `${scope}/${day}`, made: { scope, day } };
-  tally.countries.add(counter, { position, path: `countries.${name}.${hour}`, by: 1 });
+  tally.countries.add(counter, { position, path: `countries.${name}.${hour}`, by });
 }
 
 /** Where something arrived. */

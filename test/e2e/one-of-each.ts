@@ -44,6 +44,9 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
   const token = await post("/analytics/v1/workspace-tokens", { keyType: "WORKSPACE_TOKEN_KEY_TYPE_SECRET" });
   const behaviours = [{ linkId: code.id }];
   const segment = await post("/analytics/v1/segments", { name: "S", behaviours });
+  const revised = await post("/analytics/v1/revisions", {
+    ...{ startDate: "2020-01-01T00:00:00Z", endDate: "2020-01-02T00:00:00Z", rules: { bots: { builtIn: true } } },
+  });
   const exported = await post("/analytics/v1/exports", { format: "NDJSON" });
   await eventually(async () => {
     const { body } = await waymark.call("GET", `/analytics/v1/exports/${exported.export.id}`, { key });
@@ -60,6 +63,7 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     "workspace-tokens": token.token.id,
     segments: segment.segment.id,
     exports: exported.export.id,
+    revisions: revised.revision.id,
     files: "1",
     programs: "prog-1",
     users: "user-1",

@@ -4,6 +4,7 @@ import type { Writer } from "../engine/duck.ts";
 import { conversationChanges } from "./conversations.ts";
 import { linkChanges } from "./links.ts";
 import type { Restorer } from "./restore.ts";
+import { revisions } from "./revised.ts";
 import { restoreVisitors, visitorChanges } from "./visitors.ts";
 
 /** What readers of changes work with. */
@@ -26,6 +27,7 @@ export type ChangeReader = (entries: readonly LogEntry[], deps: ChangeDeps) => P
 export const CHANGES: Partial<Record<Subject, ChangeReader>> = {
   "codes.changed": linkChanges,
   "conversations.updated": conversationChanges,
+  "touches.revised": revisions,
   "visitors.changed": visitorChanges,
 };
 

@@ -19,6 +19,10 @@ export interface Arrived {
   position: number;
   /** When intake accepted it, milliseconds since 1970. */
   recordedAt: number;
+  /** Position of the log entry that changed it last; absent: none has. */
+  changed?: number | undefined;
+  /** When it was judged again last, milliseconds since 1970, and by which rules; absent: it never was. */
+  revision?: { at: number; rules: string } | undefined;
 }
 
 interface Column {
@@ -86,9 +90,9 @@ export const COLUMNS: readonly Column[] = [
   text("reason", (touch) => touch.verdictReason),
   { name: "talked", type: BOOLEAN, of: ({ touch }) => touch.conversationStarted || touch.conversationMessages > 0 },
   { name: "messages", type: INTEGER, of: ({ touch }) => touch.conversationMessages },
-  { name: "changed", type: BIGINT, of: ({ position }) => BigInt(position) },
-  { name: "revised_at", type: BIGINT, of: () => null },
-  { name: "rules", type: VARCHAR, of: () => null },
+  { name: "changed", type: BIGINT, of: ({ position, changed = position }) => BigInt(changed) },
+  { name: "revised_at", type: BIGINT, of: ({ revision }) => (revision === undefined ? null : BigInt(revision.at)) },
+  { name: "rules", type: VARCHAR, of: ({ revision }) => revision?.rules || null },
 ];
 
 /** The types of the columns, in order. */

@@ -23,7 +23,8 @@ export async function conversationChanges(entries: readonly LogEntry[]): Promise
   const told = new Map<string, Told>();
   for (const one of entries.flatMap(read)) {
     const key = `${one.workspace}/${one.id}`;
-    told.set(key, { ...one, messages: Math.max(one.messages, told.get(key)?.messages ?? 0) });
+    const known = told.get(key);
+    if (known === undefined || known.messages < one.messages) told.set(key, one);
   }
   return async ({ run }) => {
     for (const [workspace, some] of Map.groupBy(told.values(), (one) => one.workspace))

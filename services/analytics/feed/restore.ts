@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { WorkspaceService } from "#gen/waymark/access/v1/workspaces_pb.ts";
-import { RegistryService, type TouchCursor } from "#gen/waymark/scans/v1/registry_pb.ts";
+import { type RegisteredTouch, RegistryService, type TouchCursor } from "#gen/waymark/scans/v1/registry_pb.ts";
 import { SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import { as, internalContext } from "#runtime/internal.ts";
 import type { Duck } from "../engine/duck.ts";
@@ -82,12 +82,23 @@ async function* touchesOf(
   do {
     const page = await client(RegistryService).listTouches({ after, limit: PAGE_TOUCHES }, options);
     const events: Arrived[] = [];
-    for (const { touch, position: at, recordedAt } of page.touches) {
-      if (touch === undefined || Number(at) > position || before.has(touch.id)) continue;
-      events.push({ touch, position: Number(at), recordedAt: recordedAt === undefined ? 0 : timestampMs(recordedAt) });
+    for (const one of page.touches) {
+      const event = arrivedOf(one);
+      if (event !== undefined && event.position <= position && !before.has(event.touch.id)) events.push(event);
     }
     if (events.length > 0) yield events;
     before = new Set(page.touches.map(({ touch }) => touch?.id ?? ""));
     after = page.next;
   } while (after !== undefined);
+}
+
+function arrivedOf({ touch, position, recordedAt, changed, revisedAt, rules }: RegisteredTouch): Arrived | undefined {
+  if (touch === undefined) return undefined;
+  return {
+    touch,
+    position: Number(position),
+    recordedAt: recordedAt === undefined ? 0 : timestampMs(recordedAt),
+    changed: Math.max(Number(changed), Number(position)),
+    revision: revisedAt && { at: timestampMs(revisedAt), rules },
+  };
 }

@@ -2,19 +2,134 @@
 // @generated from file waymark/events/v1/corrections.proto (package waymark.events.v1, syntax proto3)
 /* eslint-disable */
 
-// What stands on the log about people who are known or forgotten. Public, as touches are.
+// What stands on the log about touches that were counted before: corrections, and people who are known or forgotten.
+// Public, as touches are.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Device, Verdict } from "./touches_pb.ts";
+import { file_waymark_events_v1_touches } from "./touches_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file waymark/events/v1/corrections.proto.
  */
 export const file_waymark_events_v1_corrections: GenFile = /*@__PURE__*/
-  fileDesc("CiN3YXltYXJrL2V2ZW50cy92MS9jb3JyZWN0aW9ucy5wcm90bxIRd2F5bWFyay5ldmVudHMudjEi0gEKDlZpc2l0b3JDaGFuZ2VkEhQKDHdvcmtzcGFjZV9pZBgBIAEoCRIMCgR0ZXN0GAIgASgIEhIKCnZpc2l0b3JfaWQYAyABKAkSMAoGY2hhbmdlGAQgASgOMiAud2F5bWFyay5ldmVudHMudjEuVmlzaXRvckNoYW5nZRISCgptZXJnZWRfaWRzGAUgAygJEhIKCmRldmljZV9pZHMYBiADKAkSLgoKY2hhbmdlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqoAEKDVZpc2l0b3JDaGFuZ2USHgoaVklTSVRPUl9DSEFOR0VfVU5TUEVDSUZJRUQQABIdChlWSVNJVE9SX0NIQU5HRV9JREVOVElGSUVEEAESGgoWVklTSVRPUl9DSEFOR0VfVVBEQVRFRBACEhkKFVZJU0lUT1JfQ0hBTkdFX01FUkdFRBADEhkKFVZJU0lUT1JfQ0hBTkdFX0VSQVNFRBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiN3YXltYXJrL2V2ZW50cy92MS9jb3JyZWN0aW9ucy5wcm90bxIRd2F5bWFyay5ldmVudHMudjEisQEKDVRvdWNoUmV2aXNpb24SEAoIdG91Y2hfaWQYASABKAkSDwoHY29kZV9pZBgCIAEoCRIrCgd2ZXJkaWN0GAMgASgOMhoud2F5bWFyay5ldmVudHMudjEuVmVyZGljdBIWCg52ZXJkaWN0X3JlYXNvbhgEIAEoCRINCgVhY3RvchgFIAEoCRIpCgZkZXZpY2UYBiABKAsyGS53YXltYXJrLmV2ZW50cy52MS5EZXZpY2UivQEKDlRvdWNoZXNSZXZpc2VkEhQKDHdvcmtzcGFjZV9pZBgBIAEoCRITCgtyZXZpc2lvbl9pZBgCIAEoCRIMCgR0ZXN0GAMgASgIEjMKCXJldmlzaW9ucxgEIAMoCzIgLndheW1hcmsuZXZlbnRzLnYxLlRvdWNoUmV2aXNpb24SDQoFcnVsZXMYBSABKAkSLgoKcmV2aXNlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi0gEKDlZpc2l0b3JDaGFuZ2VkEhQKDHdvcmtzcGFjZV9pZBgBIAEoCRIMCgR0ZXN0GAIgASgIEhIKCnZpc2l0b3JfaWQYAyABKAkSMAoGY2hhbmdlGAQgASgOMiAud2F5bWFyay5ldmVudHMudjEuVmlzaXRvckNoYW5nZRISCgptZXJnZWRfaWRzGAUgAygJEhIKCmRldmljZV9pZHMYBiADKAkSLgoKY2hhbmdlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqoAEKDVZpc2l0b3JDaGFuZ2USHgoaVklTSVRPUl9DSEFOR0VfVU5TUEVDSUZJRUQQABIdChlWSVNJVE9SX0NIQU5HRV9JREVOVElGSUVEEAESGgoWVklTSVRPUl9DSEFOR0VfVVBEQVRFRBACEhkKFVZJU0lUT1JfQ0hBTkdFX01FUkdFRBADEhkKFVZJU0lUT1JfQ0hBTkdFX0VSQVNFRBAEYgZwcm90bzM", [file_google_protobuf_timestamp, file_waymark_events_v1_touches]);
+
+/**
+ * How a touch is judged from now on. What is not told stays as it was.
+ *
+ * @generated from message waymark.events.v1.TouchRevision
+ */
+export type TouchRevision = Message<"waymark.events.v1.TouchRevision"> & {
+  /**
+   * The touch.
+   *
+   * @generated from field: string touch_id = 1;
+   */
+  touchId: string;
+
+  /**
+   * Its code, which decides the partition.
+   *
+   * @generated from field: string code_id = 2;
+   */
+  codeId: string;
+
+  /**
+   * Person or program; UNSPECIFIED: as it was.
+   *
+   * @generated from field: waymark.events.v1.Verdict verdict = 3;
+   */
+  verdict: Verdict;
+
+  /**
+   * As in Touch; goes with `verdict`.
+   *
+   * @generated from field: string verdict_reason = 4;
+   */
+  verdictReason: string;
+
+  /**
+   * Name of the program; goes with `verdict`.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * With what, read again from the user agent; absent: as it was.
+   *
+   * @generated from field: waymark.events.v1.Device device = 6;
+   */
+  device?: Device | undefined;
+};
+
+/**
+ * Describes the message waymark.events.v1.TouchRevision.
+ * Use `create(TouchRevisionSchema)` to create a new message.
+ */
+export const TouchRevisionSchema: GenMessage<TouchRevision> = /*@__PURE__*/
+  messageDesc(file_waymark_events_v1_corrections, 0);
+
+/**
+ * Touches of one workspace and one code were judged again. Subject `touches.revised`. The key is the code.
+ *
+ * @generated from message waymark.events.v1.TouchesRevised
+ */
+export type TouchesRevised = Message<"waymark.events.v1.TouchesRevised"> & {
+  /**
+   * The workspace.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The job that judged them.
+   *
+   * @generated from field: string revision_id = 2;
+   */
+  revisionId: string;
+
+  /**
+   * Test data, written by a development key.
+   *
+   * @generated from field: bool test = 3;
+   */
+  test: boolean;
+
+  /**
+   * Each touch once.
+   *
+   * @generated from field: repeated waymark.events.v1.TouchRevision revisions = 4;
+   */
+  revisions: TouchRevision[];
+
+  /**
+   * Version of the rules that judged.
+   *
+   * @generated from field: string rules = 5;
+   */
+  rules: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp revised_at = 6;
+   */
+  revisedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message waymark.events.v1.TouchesRevised.
+ * Use `create(TouchesRevisedSchema)` to create a new message.
+ */
+export const TouchesRevisedSchema: GenMessage<TouchesRevised> = /*@__PURE__*/
+  messageDesc(file_waymark_events_v1_corrections, 1);
 
 /**
  * A visitor of marketing codes is known better, or forgotten. Subject `visitors.changed`. The key is the visitor. It says
@@ -78,7 +193,7 @@ export type VisitorChanged = Message<"waymark.events.v1.VisitorChanged"> & {
  * Use `create(VisitorChangedSchema)` to create a new message.
  */
 export const VisitorChangedSchema: GenMessage<VisitorChanged> = /*@__PURE__*/
-  messageDesc(file_waymark_events_v1_corrections, 0);
+  messageDesc(file_waymark_events_v1_corrections, 2);
 
 /**
  * What happened to a visitor.

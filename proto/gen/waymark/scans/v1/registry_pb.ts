@@ -8,7 +8,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Touch } from "../../events/v1/touches_pb.ts";
+import type { Device, Touch, Verdict } from "../../events/v1/touches_pb.ts";
 import { file_waymark_events_v1_touches } from "../../events/v1/touches_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file waymark/scans/v1/registry.proto.
  */
 export const file_waymark_scans_v1_registry: GenFile = /*@__PURE__*/
-  fileDesc("Ch93YXltYXJrL3NjYW5zL3YxL3JlZ2lzdHJ5LnByb3RvEhB3YXltYXJrLnNjYW5zLnYxIi4KDlRvdWNoUmVmZXJlbmNlEgoKAmlkGAEgASgJEhAKCHBvc2l0aW9uGAIgASgDIkcKEkxpc3RDb3VudGVkUmVxdWVzdBIxCgd0b3VjaGVzGAEgAygLMiAud2F5bWFyay5zY2Fucy52MS5Ub3VjaFJlZmVyZW5jZSI7ChNMaXN0Q291bnRlZFJlc3BvbnNlEg8KB2NvdW50ZWQYASADKAgSEwoLY29tcGxldGVfdG8YAiABKAMiPgoLVG91Y2hDdXJzb3ISDQoFc2hlbGYYASABKAUSEgoKc2Nhbm5lZF9hdBgCIAEoAxIMCgR0aWVzGAMgASgFIlEKEkxpc3RUb3VjaGVzUmVxdWVzdBIsCgVhZnRlchgBIAEoCzIdLndheW1hcmsuc2NhbnMudjEuVG91Y2hDdXJzb3ISDQoFbGltaXQYAiABKAUifQoPUmVnaXN0ZXJlZFRvdWNoEicKBXRvdWNoGAEgASgLMhgud2F5bWFyay5ldmVudHMudjEuVG91Y2gSEAoIcG9zaXRpb24YAiABKAMSLwoLcmVjb3JkZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBChNMaXN0VG91Y2hlc1Jlc3BvbnNlEjIKB3RvdWNoZXMYASADKAsyIS53YXltYXJrLnNjYW5zLnYxLlJlZ2lzdGVyZWRUb3VjaBIrCgRuZXh0GAIgASgLMh0ud2F5bWFyay5zY2Fucy52MS5Ub3VjaEN1cnNvchITCgtjb21wbGV0ZV90bxgDIAEoAzLdAQoPUmVnaXN0cnlTZXJ2aWNlEmQKC0xpc3RDb3VudGVkEiQud2F5bWFyay5zY2Fucy52MS5MaXN0Q291bnRlZFJlcXVlc3QaJS53YXltYXJrLnNjYW5zLnYxLkxpc3RDb3VudGVkUmVzcG9uc2UiCLK7GAQQAkABEmQKC0xpc3RUb3VjaGVzEiQud2F5bWFyay5zY2Fucy52MS5MaXN0VG91Y2hlc1JlcXVlc3QaJS53YXltYXJrLnNjYW5zLnYxLkxpc3RUb3VjaGVzUmVzcG9uc2UiCLK7GAQQAkABYgZwcm90bzM", [file_google_protobuf_timestamp, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
+  fileDesc("Ch93YXltYXJrL3NjYW5zL3YxL3JlZ2lzdHJ5LnByb3RvEhB3YXltYXJrLnNjYW5zLnYxIi4KDlRvdWNoUmVmZXJlbmNlEgoKAmlkGAEgASgJEhAKCHBvc2l0aW9uGAIgASgDIkcKEkxpc3RDb3VudGVkUmVxdWVzdBIxCgd0b3VjaGVzGAEgAygLMiAud2F5bWFyay5zY2Fucy52MS5Ub3VjaFJlZmVyZW5jZSI7ChNMaXN0Q291bnRlZFJlc3BvbnNlEg8KB2NvdW50ZWQYASADKAgSEwoLY29tcGxldGVfdG8YAiABKAMiPgoLVG91Y2hDdXJzb3ISDQoFc2hlbGYYASABKAUSEgoKc2Nhbm5lZF9hdBgCIAEoAxIMCgR0aWVzGAMgASgFIlEKEkxpc3RUb3VjaGVzUmVxdWVzdBIsCgVhZnRlchgBIAEoCzIdLndheW1hcmsuc2NhbnMudjEuVG91Y2hDdXJzb3ISDQoFbGltaXQYAiABKAUizQEKD1JlZ2lzdGVyZWRUb3VjaBInCgV0b3VjaBgBIAEoCzIYLndheW1hcmsuZXZlbnRzLnYxLlRvdWNoEhAKCHBvc2l0aW9uGAIgASgDEi8KC3JlY29yZGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjaGFuZ2VkGAQgASgDEi4KCnJldmlzZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXJ1bGVzGAYgASgJIosBChNMaXN0VG91Y2hlc1Jlc3BvbnNlEjIKB3RvdWNoZXMYASADKAsyIS53YXltYXJrLnNjYW5zLnYxLlJlZ2lzdGVyZWRUb3VjaBIrCgRuZXh0GAIgASgLMh0ud2F5bWFyay5zY2Fucy52MS5Ub3VjaEN1cnNvchITCgtjb21wbGV0ZV90bxgDIAEoAyI/CglLZXB0VG91Y2gSEgoKdXNlcl9hZ2VudBgBIAEoCRIOCgZtZXRob2QYAiABKAkSDgoGcmVhc29uGAMgASgJIkMKE0p1ZGdlVG91Y2hlc1JlcXVlc3QSLAoHdG91Y2hlcxgBIAMoCzIbLndheW1hcmsuc2NhbnMudjEuS2VwdFRvdWNoIoIBCglKdWRnZW1lbnQSKwoHdmVyZGljdBgBIAEoDjIaLndheW1hcmsuZXZlbnRzLnYxLlZlcmRpY3QSDgoGcmVhc29uGAIgASgJEg0KBWFjdG9yGAMgASgJEikKBmRldmljZRgEIAEoCzIZLndheW1hcmsuZXZlbnRzLnYxLkRldmljZSJWChRKdWRnZVRvdWNoZXNSZXNwb25zZRIvCgpqdWRnZW1lbnRzGAEgAygLMhsud2F5bWFyay5zY2Fucy52MS5KdWRnZW1lbnQSDQoFcnVsZXMYAiABKAkyxgIKD1JlZ2lzdHJ5U2VydmljZRJkCgtMaXN0Q291bnRlZBIkLndheW1hcmsuc2NhbnMudjEuTGlzdENvdW50ZWRSZXF1ZXN0GiUud2F5bWFyay5zY2Fucy52MS5MaXN0Q291bnRlZFJlc3BvbnNlIgiyuxgEEAJAARJkCgtMaXN0VG91Y2hlcxIkLndheW1hcmsuc2NhbnMudjEuTGlzdFRvdWNoZXNSZXF1ZXN0GiUud2F5bWFyay5zY2Fucy52MS5MaXN0VG91Y2hlc1Jlc3BvbnNlIgiyuxgEEAJAARJnCgxKdWRnZVRvdWNoZXMSJS53YXltYXJrLnNjYW5zLnYxLkp1ZGdlVG91Y2hlc1JlcXVlc3QaJi53YXltYXJrLnNjYW5zLnYxLkp1ZGdlVG91Y2hlc1Jlc3BvbnNlIgiyuxgEEAJAAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
 
 /**
  * A touch on the log.
@@ -185,6 +185,27 @@ export type RegisteredTouch = Message<"waymark.scans.v1.RegisteredTouch"> & {
    * @generated from field: google.protobuf.Timestamp recorded_at = 3;
    */
   recordedAt?: Timestamp | undefined;
+
+  /**
+   * Position of the entry that changed it last; of the one that made it, when none did.
+   *
+   * @generated from field: int64 changed = 4;
+   */
+  changed: bigint;
+
+  /**
+   * When it was judged again last; absent: it never was.
+   *
+   * @generated from field: google.protobuf.Timestamp revised_at = 5;
+   */
+  revisedAt?: Timestamp | undefined;
+
+  /**
+   * Version of the rules by which it was judged again.
+   *
+   * @generated from field: string rules = 6;
+   */
+  rules: string;
 };
 
 /**
@@ -230,6 +251,132 @@ export const ListTouchesResponseSchema: GenMessage<ListTouchesResponse> = /*@__P
   messageDesc(file_waymark_scans_v1_registry, 6);
 
 /**
+ * What is kept of touches that are alike.
+ *
+ * @generated from message waymark.scans.v1.KeptTouch
+ */
+export type KeptTouch = Message<"waymark.scans.v1.KeptTouch"> & {
+  /**
+   * Empty: it is not kept, or there was none.
+   *
+   * @generated from field: string user_agent = 1;
+   */
+  userAgent: string;
+
+  /**
+   * HTTP method; empty when it came through the API.
+   *
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * Why it is filtered; empty when it counts. What a browser says in a header is known from it alone.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message waymark.scans.v1.KeptTouch.
+ * Use `create(KeptTouchSchema)` to create a new message.
+ */
+export const KeptTouchSchema: GenMessage<KeptTouch> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 7);
+
+/**
+ * Request of JudgeTouches.
+ *
+ * @generated from message waymark.scans.v1.JudgeTouchesRequest
+ */
+export type JudgeTouchesRequest = Message<"waymark.scans.v1.JudgeTouchesRequest"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated waymark.scans.v1.KeptTouch touches = 1;
+   */
+  touches: KeptTouch[];
+};
+
+/**
+ * Describes the message waymark.scans.v1.JudgeTouchesRequest.
+ * Use `create(JudgeTouchesRequestSchema)` to create a new message.
+ */
+export const JudgeTouchesRequestSchema: GenMessage<JudgeTouchesRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 8);
+
+/**
+ * What the rules say.
+ *
+ * @generated from message waymark.scans.v1.Judgement
+ */
+export type Judgement = Message<"waymark.scans.v1.Judgement"> & {
+  /**
+   * UNSPECIFIED: what is kept does not say.
+   *
+   * @generated from field: waymark.events.v1.Verdict verdict = 1;
+   */
+  verdict: Verdict;
+
+  /**
+   * Why it does not count; empty when it does.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Name of the program.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * With what, as its user agent says; absent where none is kept. Its language and actor are empty.
+   *
+   * @generated from field: waymark.events.v1.Device device = 4;
+   */
+  device?: Device | undefined;
+};
+
+/**
+ * Describes the message waymark.scans.v1.Judgement.
+ * Use `create(JudgementSchema)` to create a new message.
+ */
+export const JudgementSchema: GenMessage<Judgement> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 9);
+
+/**
+ * Reply of JudgeTouches.
+ *
+ * @generated from message waymark.scans.v1.JudgeTouchesResponse
+ */
+export type JudgeTouchesResponse = Message<"waymark.scans.v1.JudgeTouchesResponse"> & {
+  /**
+   * One for each of the request, in its order.
+   *
+   * @generated from field: repeated waymark.scans.v1.Judgement judgements = 1;
+   */
+  judgements: Judgement[];
+
+  /**
+   * Version of the rules.
+   *
+   * @generated from field: string rules = 2;
+   */
+  rules: string;
+};
+
+/**
+ * Describes the message waymark.scans.v1.JudgeTouchesResponse.
+ * Use `create(JudgeTouchesResponseSchema)` to create a new message.
+ */
+export const JudgeTouchesResponseSchema: GenMessage<JudgeTouchesResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 10);
+
+/**
  * Answers for other projections whether a touch on the log is the first of its id: the scans service keeps the one
  * registry of ids over all purposes, so that every product counts the same touches. Internal to Waymark.
  *
@@ -256,6 +403,16 @@ export const RegistryService: GenService<{
     methodKind: "unary";
     input: typeof ListTouchesRequestSchema;
     output: typeof ListTouchesResponseSchema;
+  },
+  /**
+   * Judges touches again by the rules of this version, from what is kept of them. It changes nothing.
+   *
+   * @generated from rpc waymark.scans.v1.RegistryService.JudgeTouches
+   */
+  judgeTouches: {
+    methodKind: "unary";
+    input: typeof JudgeTouchesRequestSchema;
+    output: typeof JudgeTouchesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_waymark_scans_v1_registry, 0);

@@ -1,0 +1,105 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type BotRules,
+  type RevisionDifferenceSchema,
+  type RevisionNumbersSchema,
+  type RevisionSchema,
+  RevisionState,
+} from "#gen/waymark/analytics/v1/revisions_pb.ts";
+import type { Difference, Numbers, RevisionDoc, Rules, State } from "./model.ts";
+
+const STATES: Readonly<Record<State, RevisionState>> = {
+  queued: RevisionState.QUEUED,
+  running: RevisionState.RUNNING,
+  ready: RevisionState.READY,
+  applying: RevisionState.APPLYING,
+  applied: RevisionState.APPLIED,
+  failed: RevisionState.FAILED,
+  discarded: RevisionState.UNSPECIFIED, // it is found by nobody
+};
+
+/** Whether there is anything to judge by. */
+export function hasRules(rules: Rules): boolean {
+  const { builtIn, userAgentContains, deviceIds, asns, maxPerMinute } = rules;
+  return builtIn || userAgentContains.length + deviceIds.length + asns.length > 0 || maxPerMinute !== undefined;
+}
+
+/** The rules of a request, each value once. */
+export function rulesOf(bots: BotRules | undefined): Rules {
+  const { builtIn = false, userAgentContains = [], deviceIds = [], asns = [] } = bots ?? {};
+  const maxPerMinute = bots?.maxScansPerMinutePerDevice;
+  return {
+    builtIn,
+    userAgentContains: [...new Set(userAgentContains.map((text) => text.toLowerCase()))],
+    deviceIds: [...new Set(deviceIds.map((id) => (id.startsWith("vis_") ? id.slice(4) : id)))],
+    asns: [...new Set(asns)],
+    ...(maxPerMinute !== undefined && { maxPerMinute }),
+  };
+}
+
+/** A revision; `userAgents`: those of its sample, by event, as far as they are kept now. Without them it is shown in short. */
+export function shown(
+  doc: RevisionDoc,
+  userAgents?: ReadonlyMap<string, string>,
+): MessageInitShape<typeof RevisionSchema> {
+  const time = (ms: number | undefined) => (ms === undefined ? undefined : timestampFromMs(ms));
+  const { builtIn, userAgentContains, deviceIds, asns, maxPerMinute } = doc.rules;
+  const lists = { userAgentContains: [...userAgentContains], deviceIds: [...deviceIds], asns: [...asns] };
+  return {
+    id: doc.id,
+    state: STATES[doc.state],
+    progress: doc.progress,
+    startDate: time(doc.start),
+    endDate: time(doc.end),
+    linkId: doc.linkId,
+    rules: { bots: { builtIn, ...lists, maxScansPerMinutePerDevice: maxPerMinute } },
+    rulesVersion: doc.rulesVersion ?? "",
+    difference: doc.difference && differenceOf(doc.difference, doc.upTo ?? 0, userAgents),
+    applied: BigInt(doc.applied),
+    createdAt: time(doc.createdAt),
+    computedAt: time(doc.computedAt),
+    revisedAt: time(doc.revisedAt),
+    appliedAt: time(doc.appliedAt),
+    error: doc.error,
+  };
+}
+
+function differenceOf(
+  difference: Difference,
+  upTo: number,
+  userAgents: ReadonlyMap<string, string> | undefined,
+): MessageInitShape<typeof RevisionDifferenceSchema> {
+  const { considered, changed, unjudged, moves, totals } = difference;
+  const sums = {
+    upTo: BigInt(upTo),
+    considered: BigInt(considered),
+    changed: BigInt(changed),
+    unjudged: BigInt(unjudged),
+    moves: moves.map(({ from, to, touches }) => ({ fromReason: from, toReason: to, touches: BigInt(touches) })),
+    totals: numbersOf(totals),
+  };
+  if (userAgents === undefined) return sums;
+  return {
+    ...sums,
+    byLink: difference.byLink.map((one) => ({ linkId: one.linkId, ...changeOf(one) })),
+    byDay: difference.byDay.map((one) => ({ date: one.date, ...changeOf(one) })),
+    sample: difference.sample.map(({ id, linkId, scannedAt, from, to, actor }) => ({
+      ...{ eventId: id, linkId, scannedAt: timestampFromMs(scannedAt) },
+      ...{ fromReason: from, toReason: to, actor, userAgent: userAgents.get(id) },
+    })),
+  };
+}
+
+function changeOf({ changed, numbers }: { changed: number; numbers: Numbers }) {
+  return { changed: BigInt(changed), numbers: numbersOf(numbers) };
+}
+
+function numbersOf(numbers: Numbers): MessageInitShape<typeof RevisionNumbersSchema> {
+  return {
+    eventsBefore: BigInt(numbers.eventsBefore),
+    eventsAfter: BigInt(numbers.eventsAfter),
+    visitorsBefore: BigInt(numbers.visitorsBefore),
+    visitorsAfter: BigInt(numbers.visitorsAfter),
+  };
+}
