@@ -34,8 +34,10 @@ export function scanHandlers(parts: ScanParts): ServiceImpl<typeof ScanService> 
       const { limit = 50, offset = 0 } = request;
       const selection = selectionOf(request, handler);
       await written.settled(handler);
+      // Documents are written before they are counted: so nothing is counted that the list, which is read later, does not have.
+      const counted = await countScans(store, selection);
       const docs = await pageOfScans(store, selection, { skip: offset, limit });
-      const total = await countScans(store, selection);
+      const total = docs.length === 0 ? counted : Math.max(counted, offset + docs.length);
       return { scans: docs.map(toScan), total: BigInt(total), limit, offset };
     },
 
