@@ -121,6 +121,12 @@ describe("the document of the fixture", () => {
     ]);
   });
 
+  it("describes members of a oneof under one name as alternatives", () => {
+    expect(schemas.WatchResponse.properties.data).toEqual({
+      anyOf: [{ $ref: "#/components/schemas/Part" }, { $ref: "#/components/schemas/Place" }],
+    });
+  });
+
   it("has the replies with their status and content type", () => {
     expect(Object.keys(operations["/v1/things"].post.responses)).toEqual([
       "201",

@@ -135,10 +135,16 @@ function collect(fields: readonly DescField[], into: Collecting): void {
       continue;
     }
     const name = bodyName(field, making.dialect);
-    into.properties[name] = schemas.field(field);
+    const [schema, namesake] = [schemas.field(field), into.properties[name]];
+    // Members of a oneof that have one name: one of them is there.
+    into.properties[name] = namesake === undefined ? schema : { anyOf: [...choicesOf(namesake), schema] };
     if (making.direction === "request" ? isRequired(field) : isAlwaysWritten(field, making.dialect))
       into.required.push(name);
   }
+}
+
+function choicesOf(schema: Schema): Schema[] {
+  return (schema.anyOf as Schema[] | undefined) ?? [schema];
 }
 
 /** As gateway/transcode/writer.ts does it. */

@@ -19,7 +19,7 @@ export function publicFields(message: DescMessage): readonly DescField[] {
 
 /** Name of a field in bodies. */
 export function bodyName(field: DescField, dialect: Dialect): string {
-  return dialect.bodyNames === "proto" ? field.name : field.jsonName;
+  return fieldRules(field).name || (dialect.bodyNames === "proto" ? field.name : field.jsonName);
 }
 
 /** Name of a field in queries and paths. */

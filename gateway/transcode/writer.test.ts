@@ -159,6 +159,13 @@ describe("a reply", () => {
     expect(answer(snake, "Measure", {}).body).toBe("{}");
   });
 
+  it("has members of a oneof under one name", () => {
+    const data = (content: object) => answer(camel, "Watch", { content }).json.data;
+    expect(data({ case: "part", value: { name: "p", count: 1 } })).toMatchObject({ name: "p" });
+    expect(data({ case: "place", value: { country: "US" } })).toMatchObject({ country: "US" });
+    expect(answer(camel, "Watch", {}).json).not.toHaveProperty("data");
+  });
+
   it("may be one message of a stream", () => {
     expect(answer(snake, "Watch", { thing: { thingId: "a" } }).json).toMatchObject({ thing: { thing_id: "a" } });
   });

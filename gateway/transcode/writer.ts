@@ -55,12 +55,14 @@ interface Compiling {
 }
 
 function compileMembers(fields: readonly DescField[], compiling: Compiling): WriteMembers {
-  const names = new Set<string>();
+  const names = new Map<string, DescField>();
   const writers = fields.map((field) => {
     if (isFlat(field)) return flatWriter(field, compiling);
     const name = bodyName(field, compiling.dialect);
-    if (names.has(name)) throw new Error(`${field} has the name "${name}" of another field beside it`);
-    names.add(name);
+    const namesake = names.get(name);
+    if (namesake !== undefined && (field.oneof === undefined || namesake.oneof !== field.oneof))
+      throw new Error(`${field} has the name "${name}" of another field beside it`);
+    names.set(name, field);
     return memberWriter(field, compiling);
   });
   return (message) => {

@@ -90,7 +90,7 @@ export const fail = failures("analytics.waymark", {
   EXPORT_UNFINISHED: {
     code: Code.FailedPrecondition,
     isUnanswerable: true,
-    say: (f) => `the files of export ${f.exportId} are not there yet; ask again when its state is EXPORT_STATE_DONE`,
+    say: (f) => `the files of export ${f.exportId} are not there yet; ask again when its status is DONE`,
   },
   EXPORT_ELSEWHERE: {
     code: Code.Unavailable,

@@ -148,17 +148,17 @@ async function exported(
     body: { format: `EXPORT_FORMAT_${format}`, compression: `EXPORT_COMPRESSION_${compression}`, ...range },
   });
   if (asked.status !== 200) throw new Error(`exports: ${asked.status} ${asked.text}`);
-  const { id } = asked.body.export;
+  const { id } = asked.body;
   for (;;) {
     const { body } = await measured.call("GET", `/analytics/v1/exports/${id}`, { key: KEY });
-    const { state, rows } = body.export;
-    if (/FAILED|CANCELLED/.test(state)) throw new Error(`the export ended as ${state}`);
-    if (!/DONE/.test(state)) {
+    const { status, rows } = body;
+    if (/FAILED|CANCELLED/.test(status)) throw new Error(`the export ended as ${status}`);
+    if (!/DONE/.test(status)) {
       await delay(50);
       continue;
     }
     const seconds = (performance.now() - begun) / 1_000;
-    const files = body.export.files as { bytes: string }[];
+    const files = body.files as { bytes: string }[];
     const bytes = files.reduce((sum, file) => sum + Number(file.bytes), 0);
     await measured.call("DELETE", `/analytics/v1/exports/${id}`, { key: KEY });
     return {

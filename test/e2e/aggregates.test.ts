@@ -124,7 +124,7 @@ describe("the vendor's shapes", () => {
 
   it("of the workspace, the days of a month, and what happened at an event", async () => {
     expect((await get("/metrics/workspace")).body).toMatchObject({ totalEvents: 4, totalLinks: 2, totalMembers: 1 });
-    expect((await get("/metrics/workspace?explain=true")).body.explanation).toMatchObject({ considered: "4" });
+    expect((await get("/metrics/workspace?explain=true")).body.explain).toMatchObject({ considered: "4" });
     const month = at(2, "23:30:00").slice(0, 7);
     const days = [at(9, ""), at(2, ""), at(1, "")].filter((day) => day.startsWith(month));
     const { body } = await get(`/metrics/event-days?month=${month}&timezone=UTC`);
@@ -133,7 +133,7 @@ describe("the vendor's shapes", () => {
     expect((await get("/events/nobody/traces")).status).toBe(404);
     expect((await get("/metrics/events?tag=north&explain=true")).body).toMatchObject({
       totalEvents: 3,
-      explanation: { considered: "3", withoutDevice: "1" },
+      explain: { considered: "3", withoutDevice: "1" },
     });
   });
 });

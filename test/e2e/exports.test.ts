@@ -35,9 +35,9 @@ async function finished(body: object): Promise<any> {
   expect(made.status).toBe(200);
   let last: unknown;
   await eventually(async () => {
-    const { body: now } = await waymark.call("GET", `/analytics/v1/exports/${made.body.export.id}`, { key });
-    last = now.export;
-    expect(now.export.state).toBe("EXPORT_STATE_DONE");
+    const { body: now } = await waymark.call("GET", `/analytics/v1/exports/${made.body.id}`, { key });
+    last = now;
+    expect(now.status).toBe("DONE");
   });
   return last;
 }
@@ -52,9 +52,11 @@ async function fetchFile(path: string, headers: Record<string, string> = {}, met
 
 it("an export is downloaded whole, in parts, and not again when it is known", async () => {
   const made = await finished({ format: "NDJSON", compression: "NONE" });
-  expect(made).toMatchObject({ rows: "3000", totalRows: "3000", format: "EXPORT_FORMAT_NDJSON" });
+  expect(made).toMatchObject({ rows: "3000", totalRows: "3000", format: "NDJSON", progress: 1 });
   const [file] = made.files;
-  const whole = await fetchFile(file.path);
+  expect(file).toMatchObject({ n: 1, rows: "3000", url: expect.stringMatching(/^http/) });
+  const path = new URL(file.url).pathname;
+  const whole = await fetchFile(path);
   expect(whole.status).toBe(200);
   expect(whole.headers.get("accept-ranges")).toBe("bytes");
   expect(whole.headers.get("content-disposition")).toContain(file.name);
@@ -72,21 +74,21 @@ it("an export is downloaded whole, in parts, and not again when it is known", as
     [`bytes=${total - 1}-${total + 100}`, total - 1, total],
   ];
   for (const [range, from, to] of parts) {
-    const part = await fetchFile(file.path, { range, "if-range": etag });
+    const part = await fetchFile(path, { range, "if-range": etag });
     expect([range, part.status]).toEqual([range, 206]);
     expect(part.headers.get("content-range")).toBe(`bytes ${from}-${to - 1}/${total}`);
     expect(part.bytes.equals(whole.bytes.subarray(from, to))).toBe(true);
   }
-  expect((await fetchFile(file.path, { range: `bytes=${total}-` })).status).toBe(416);
-  expect((await fetchFile(file.path, { range: "bytes=0-9", "if-range": '"other"' })).bytes.length).toBe(total);
-  expect((await fetchFile(file.path, { "if-none-match": etag })).status).toBe(304);
-  const head = await fetchFile(file.path, {}, "HEAD");
+  expect((await fetchFile(path, { range: `bytes=${total}-` })).status).toBe(416);
+  expect((await fetchFile(path, { range: "bytes=0-9", "if-range": '"other"' })).bytes.length).toBe(total);
+  expect((await fetchFile(path, { "if-none-match": etag })).status).toBe(304);
+  const head = await fetchFile(path, {}, "HEAD");
   expect([head.status, head.headers.get("content-length"), head.bytes.length]).toEqual([200, String(total), 0]);
 });
 
 it("a compressed one is what it says, and refusals name what is wrong", async () => {
   const made = await finished({ format: "CSV", compression: "GZIP", fields: ["id", "scannedAt"] });
-  const { status, bytes } = await fetchFile(made.files[0].path);
+  const { status, bytes } = await fetchFile(new URL(made.files[0].url).pathname);
   expect([status, bytes.subarray(0, 2).toString("hex")]).toEqual([200, "1f8b"]);
   expect(gunzipSync(bytes).toString().trimEnd().split("\n")).toHaveLength(3_001);
   const call = (body: object) => waymark.call("POST", "/analytics/v1/exports", { key, body });
@@ -105,16 +107,16 @@ it("a copy is kept by its cursor", async () => {
   for (let hasMore = true; hasMore; ) {
     const { status, body } = await waymark.call("GET", `/analytics/v1/sync?limit=700&cursor=${cursor}`, { key });
     expect(status).toBe(200);
-    for (const item of body.items) ids.add(item.id);
-    ({ nextCursor: cursor, hasMore } = body);
+    for (const item of body.changes) ids.add(item.id);
+    ({ cursor, hasMore } = body);
   }
   expect(ids.size).toBe(3_000);
   const { body: nothing } = await waymark.call("GET", `/analytics/v1/sync?cursor=${cursor}`, { key });
-  expect(nothing.items).toEqual([]);
+  expect(nothing.changes).toEqual([]);
   await sendScans(waymark, key, [{ id: "late", qpr_code_id: "exported", scanned_at: "2026-01-01T00:00:00Z" }]);
   await eventually(async () => {
     const { body } = await waymark.call("GET", `/analytics/v1/sync?cursor=${cursor}`, { key });
-    expect(body.items).toMatchObject([{ kind: "SYNC_KIND_UPSERT", id: "late" }]);
+    expect(body.changes).toMatchObject([{ kind: "EVENT", op: "UPSERT", id: "late" }]);
   });
   const { key: other } = await waymark.workspace("Another");
   expect((await waymark.call("GET", `/analytics/v1/sync?cursor=${cursor}`, { key: other })).status).toBe(400);

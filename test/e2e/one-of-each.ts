@@ -49,8 +49,8 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
   });
   const exported = await post("/analytics/v1/exports", { format: "NDJSON" });
   await eventually(async () => {
-    const { body } = await waymark.call("GET", `/analytics/v1/exports/${exported.export.id}`, { key });
-    if (body.export.state !== "EXPORT_STATE_DONE") throw new Error(`the export is ${body.export.state}`);
+    const { body } = await waymark.call("GET", `/analytics/v1/exports/${exported.id}`, { key });
+    if (body.status !== "DONE") throw new Error(`the export is ${body.status}`);
   });
   return {
     "qpr-codes": code.id,
@@ -62,7 +62,7 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     models: modelId,
     "workspace-tokens": token.token.id,
     segments: segment.segment.id,
-    exports: exported.export.id,
+    exports: exported.id,
     revisions: revised.revision.id,
     files: "1",
     programs: "prog-1",

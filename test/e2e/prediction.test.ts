@@ -41,7 +41,7 @@ describe("a forecast", () => {
   it("has each of the next days with an interval, and the error of its method", async () => {
     const { status, body } = await post("/analytics/forecast", { days: 8, linkId: code.id, explain: true });
     expect([status, body.timezone]).toEqual([200, "UTC"]);
-    expect(body.method).toMatch(/^FORECAST_METHOD_/);
+    expect(body.method).toMatch(/^(SEASONAL_BASELINE|HOLT_WINTERS|LOG_HOLT_WINTERS)$/);
     expect(body.points.map(({ date }: { date: string }) => date)).toEqual(
       Array.from({ length: 8 }, (_, index) => dateOf(dayBefore(-index))),
     );
@@ -50,7 +50,7 @@ describe("a forecast", () => {
     expect(body.backtest).toMatchObject({ folds: 21, level: 0.8, baselineMae: 0, mae: 0, mape: 0, coverage: 1 });
     expect(body.history).toMatchObject({ days: 42, total: String(total), lastDate: dateOf(dayBefore(1)) });
     expect(body.bestTimes[0]).toMatchObject({ hour: 17 });
-    expect(body.explanation).toMatchObject({ considered: String(total), definition: "docs/analytics.md#forecast" });
+    expect(body.explain).toMatchObject({ considered: String(total), definition: "docs/analytics.md#forecast" });
   });
 
   it("of too little is refused with 422, which says what it needs", async () => {
@@ -146,7 +146,7 @@ it("a model without conversions to learn from is refused with 422, and listed wi
   const { status, body } = await post("/scoring/models", { conversion: { conversation: true }, horizonDays: 7 });
   expect([status, body.error.message]).toEqual([422, expect.stringContaining("needs 50 visitors who converted")]);
   const [model] = (await get("/scoring/models")).body.models;
-  expect(model).toMatchObject({ status: "SCORING_MODEL_STATUS_REFUSED", conversion: { conversation: true } });
+  expect(model).toMatchObject({ status: "REFUSED", conversion: { conversation: true } });
   expect((await get(`/scoring/models/${model.id}`)).body.model).toStrictEqual(model);
   expect((await get("/scoring/models/other")).status).toBe(404);
 });

@@ -106,7 +106,7 @@ describe("a query", () => {
     const { body } = await query({ interval: "DAY", timezone: "Asia/Kolkata", startDate: hoursAgo(72), explain: true });
     for (const { interval } of body.rows) expect(interval).toMatch(/T18:30:00\.000Z$/);
     expect(body.totals).toEqual({ count: 4 });
-    expect(body.explanation).toMatchObject({
+    expect(body.explain).toMatchObject({
       considered: "4",
       timezone: "Asia/Kolkata",
       definition: "docs/analytics.md#query",

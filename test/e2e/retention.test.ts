@@ -50,11 +50,11 @@ it("a start before that is moved, and the answer says to when and why", async ()
   const long = `startDate=${dateOf(dayBefore(700))}`;
   const { status, body } = await get(`/metrics/events?${long}&explain=true`);
   expect([status, body.totalEvents]).toEqual([200, 2]);
-  expect(body.explanation).toMatchObject({ shownFromReason: "RETENTION", considered: "2" });
-  const from = Date.parse(body.explanation.shownFrom);
+  expect(body.explain).toMatchObject({ shownFromReason: "RETENTION", considered: "2" });
+  const from = Date.parse(body.explain.shownFrom);
   expect(Math.abs(Date.now() - 30 * DAY_MS - from)).toBeLessThan(60_000);
   const synced = await get("/sync");
-  expect(synced.body.items.map(({ id }: { id: string }) => id).sort()).toEqual(["now", "week"]);
+  expect(synced.body.changes.map(({ id }: { id: string }) => id).sort()).toEqual(["now", "week"]);
   expect(Math.abs(Date.parse(synced.body.retainedFrom) - from)).toBeLessThan(60_000);
   expect((await get(`/events?${long}`)).body.json).toMatchObject({ totalCount: "2" });
 });

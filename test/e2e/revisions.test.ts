@@ -78,8 +78,8 @@ async function synced(): Promise<string[]> {
   const copy = new Set<string>();
   for (let cursor = "", hasMore = true; hasMore; ) {
     const { body } = await call("GET", `/analytics/v1/sync?limit=5&cursor=${encodeURIComponent(cursor)}`);
-    for (const { kind, id } of body.items) kind === "SYNC_KIND_DELETE" ? copy.delete(id) : copy.add(id);
-    ({ nextCursor: cursor, hasMore } = body);
+    for (const { op, id } of body.changes) op === "DELETE" ? copy.delete(id) : copy.add(id);
+    ({ cursor, hasMore } = body);
   }
   return [...copy].toSorted();
 }

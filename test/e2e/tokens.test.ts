@@ -48,7 +48,7 @@ it("an analytics token only reads, a development one sees test data, neither gra
   expect([wrong.status, wrong.body.error.message]).toEqual([400, expect.stringContaining("scopes[0]")]);
   const tester = (await make({ keyType: SECRET, keyClass: "development" })).body.accessToken;
   expect(
-    (await waymark.call("GET", "/analytics/v1/metrics/events?explain=true", { key: tester })).body.explanation,
+    (await waymark.call("GET", "/analytics/v1/metrics/events?explain=true", { key: tester })).body.explain,
   ).toMatchObject({
     shownFromReason: "KEY_CLASS",
   });

@@ -93,7 +93,7 @@ function sharesOf(touches: readonly Hit[], model: string, halfLifeDays: number):
   return parts.map((part, nth) => (nth === n - 1 ? part + rest : part));
 }
 
-const NAMES = ["FIRST", "LAST", "LINEAR", "TIME_DECAY", "POSITION_BASED"];
+const NAMES = ["FIRST", "LAST", "LINEAR", "TIME_DECAY", "POSITION"];
 
 /** Credits by member in billionths; the key of the unknown member is "". */
 function creditsOf(

@@ -25,18 +25,11 @@ const MODELS = new Map<AttributionModel, { name: string; share: Share }>([
   [AttributionModel.LAST, { name: "LAST", share: "last" }],
   [AttributionModel.LINEAR, { name: "LINEAR", share: "linear" }],
   [AttributionModel.TIME_DECAY, { name: "TIME_DECAY", share: "decay" }],
-  [AttributionModel.POSITION_BASED, { name: "POSITION_BASED", share: "position" }],
   [AttributionModel.POSITION, { name: "POSITION", share: "position" }],
 ]);
 
 /** What is answered when no model is named. */
-export const ALL_MODELS: readonly AttributionModel[] = [
-  AttributionModel.FIRST,
-  AttributionModel.LAST,
-  AttributionModel.LINEAR,
-  AttributionModel.TIME_DECAY,
-  AttributionModel.POSITION_BASED,
-];
+export const ALL_MODELS: readonly AttributionModel[] = [...MODELS.keys()];
 
 const TAGS = `(SELECT list_sort(list_distinct(list_filter(l.tags, tag -> tag <> ''))) FROM links l
   WHERE l.workspace = touches.workspace AND l.test = touches.test AND l.link_id = touches.link_id LIMIT 1)`;

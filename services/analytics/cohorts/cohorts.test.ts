@@ -1,6 +1,7 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Cohort, CohortInterval, CohortKind, CohortService } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
+import { SegmentService } from "#gen/waymark/analytics/v1/segments_pb.ts";
 import * as crowd from "../test-crowd.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
 
@@ -152,6 +153,59 @@ describe("cohorts over random crowds, where clocks go back", () => {
     };
     await crowd.overCrowds(ground, { numRuns: 5, check });
   }, 60_000);
+});
+
+describe("cohorts that are segments", () => {
+  it("have their members of now, one visitor in several or in none, and the periods of plain code", async () => {
+    const asked: Asked = { interval: "week", periods: 4, start: NOW - 60 * DAY, end: NOW - 5 * DAY };
+    const rules: [string, object, (person: Person) => boolean][] = [
+      ["Shop", { linkId: "link_1" }, (person) => person.some(({ link }) => link === "link_1")],
+      ["Twice", { tag: "shop", atLeast: 2 }, (person) => person.filter(({ link }) => isShop(link)).length > 1],
+      ["Never", { linkId: "link_3", never: true }, (person) => !person.some(({ link }) => link === "link_3")],
+    ];
+    const isShop = (link: string) => crowd.TAGS[link]?.includes("shop") === true;
+    const check = async (people: crowd.Crowd) => {
+      const segments = ground.client(SegmentService);
+      const wanted = new Map<string, (person: Person) => boolean>();
+      for (const [name, behaviour, isIn] of rules) {
+        const { segment } = await segments.createSegment({ name, behaviours: [behaviour] }, people.by);
+        wanted.set(segment?.id ?? "", isIn);
+      }
+      const conversion = { goal: { case: "conversation" as const, value: true } };
+      const request = { ...requestOf(asked), by: CohortKind.SEGMENT, conversion };
+      const { cohorts, visitors } = await api().analyzeCohorts(request, people.by);
+      const all = crowd.byVisitor(people.known);
+      const members = membersOf(people, asked);
+      const isMember = (isIn: (person: Person) => boolean) => (person: Person) =>
+        all.some((whole) => whole[0]?.visitor === person[0]?.visitor && isIn(whole));
+      const sizes = [...wanted].map(([id, isIn]) => [id, members.filter(isMember(isIn)).length] as const);
+      expect(new Map(cohorts.map(({ cohort, size }) => [cohort, size]))).toEqual(
+        new Map(sizes.filter(([, size]) => size > 0)),
+      );
+      expect(visitors).toBe(members.filter((one) => [...wanted.values()].some((isIn) => isMember(isIn)(one))).length);
+      for (const { cohort, periods } of plain(cohorts)) {
+        const some = members.filter(isMember(wanted.get(cohort) ?? (() => false)));
+        expect(periods).toEqual(periodsOf(some, asked, talks(asked.end)));
+      }
+      const [one = ""] = wanted.keys();
+      const only = await api().analyzeCohorts({ ...request, segmentIds: [one] }, people.by);
+      expect(only.cohorts.every(({ cohort, label }) => cohort === one && label === "Shop")).toBe(true);
+    };
+    await crowd.overCrowds(ground, { numRuns: 4, check });
+  }, 60_000);
+
+  it("are refused when there is no such segment, or another kind is asked", async () => {
+    const ask = (request: object) =>
+      api()
+        .analyzeCohorts(request, ground.by({ workspace: "nobody" }))
+        .then(
+          ({ cohorts }) => cohorts,
+          (error: ConnectError) => [error.code, fieldOf(error)],
+        );
+    expect(await ask({ by: CohortKind.SEGMENT })).toEqual([]);
+    expect(await ask({ by: CohortKind.SEGMENT, segmentIds: ["seg_none"] })).toEqual([Code.NotFound, undefined]);
+    expect(await ask({ by: CohortKind.TIME, segmentIds: ["seg_none"] })).toEqual([Code.InvalidArgument, "segment_ids"]);
+  });
 });
 
 describe("a question about cohorts", () => {

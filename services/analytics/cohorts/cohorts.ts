@@ -50,7 +50,7 @@ export interface CohortAnswers {
  * of a cohort have how many intervals to look at, rows of kind `cell` what happened in one.
  */
 function statement({ dimension, goals }: CohortQuestion, { question, calendar }: Standing): string {
-  const { cohort, join, looksAtFirst } = dimension ?? INTERVAL;
+  const { cohort, join, looksAtFirst, isPartial = false } = dimension ?? INTERVAL;
   const seen = `${question.scope.sql} AND visitor_key IS NOT NULL AND scanned_at <= $until`;
   return `WITH won AS MATERIALIZED (SELECT visitor_key, ${calendar.indexSql("won_at")} AS idx, count(*) AS n
       FROM (${goals.sql}) WHERE won_at <= $until GROUP BY ALL),
@@ -64,7 +64,7 @@ function statement({ dimension, goals }: CohortQuestion, { question, calendar }:
       ORDER BY size DESC, cohort LIMIT $limit),
     parts AS (SELECT visitor_key, idx, scans, 0 AS n FROM cells UNION ALL SELECT visitor_key, idx, 0, n FROM won)
     SELECT 'all' AS kind, '' AS cohort, 0 AS step, count(*) AS n, coalesce((SELECT max(cohorts) FROM chosen), 0) AS a, 0 AS b
-      FROM firsts
+      FROM ${isPartial ? "(SELECT DISTINCT visitor_key FROM grouped)" : "firsts"}
     UNION ALL SELECT 'member', cohort, least($last - first, $periods) AS step, count(*), max(first), 0
       FROM grouped SEMI JOIN chosen USING (cohort) GROUP BY cohort, step
     UNION ALL SELECT 'cell', cohort, idx - first AS step, count(*) FILTER (scans > 0), sum(scans), sum(n)
@@ -86,7 +86,7 @@ function firstRowsSql(seen: string): string {
     WHERE scanned_at = first_at GROUP BY visitor_key, first`;
 }
 
-const INTERVAL: Pick<Dimension, "cohort" | "join" | "looksAtFirst"> = {
+const INTERVAL: Pick<Dimension, "cohort" | "join" | "looksAtFirst" | "isPartial"> = {
   cohort: "CAST(f.first AS VARCHAR)",
   join: "",
   looksAtFirst: false,

@@ -12,8 +12,10 @@ export interface Dimension {
   looksAtFirst: boolean;
   /** Values are ids of links. */
   isLink: boolean;
-  /** Values are "true" and "false". */
-  isFlag: boolean;
+  /** How values are called, where not by themselves. */
+  labels?: ReadonlyMap<string, string>;
+  /** Visitors may be in no cohort at all. */
+  isPartial?: boolean;
   /** Whether its values tell who somebody is. */
   isPersonal: boolean;
 }
@@ -40,9 +42,14 @@ const COLUMNS: Readonly<Record<string, string>> = {
 const KNOWN = [...Object.keys(COLUMNS), "firstLink", "firstTag", "converted", "attributes.KEY"].join(", ");
 const ATTRIBUTE = "attributes.";
 
+const CONVERTED = new Map([
+  ["true", "Converted"],
+  ["false", "Not converted"],
+]);
+
 /** The dimension of a name; refuses unknown ones and lists the known. */
 export function dimensionOf(name: string): Dimension {
-  const plain = { join: "", params: {}, looksAtFirst: false, isLink: false, isFlag: false, isPersonal: false };
+  const plain = { join: "", params: {}, looksAtFirst: false, isLink: false, isPersonal: false };
   const first = { ...plain, join: EVENT, looksAtFirst: true };
   const column = Object.hasOwn(COLUMNS, name) ? COLUMNS[name] : undefined;
   if (column !== undefined) return { ...first, cohort: `coalesce(${column}, '')` };
@@ -56,7 +63,7 @@ export function dimensionOf(name: string): Dimension {
   if (name === "converted")
     return {
       ...plain,
-      isFlag: true,
+      labels: CONVERTED,
       cohort: "CASE WHEN f.visitor_key IN (SELECT visitor_key FROM won) THEN 'true' ELSE 'false' END",
     };
   if (name.startsWith(ATTRIBUTE) && name.length > ATTRIBUTE.length) return attribute(name.slice(ATTRIBUTE.length));
@@ -73,7 +80,6 @@ function attribute(key: string): Dimension {
     params: { attribute: key },
     looksAtFirst: false,
     isLink: false,
-    isFlag: false,
     isPersonal: true,
   };
 }

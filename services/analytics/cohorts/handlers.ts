@@ -18,6 +18,7 @@ import { fail } from "../reasons.ts";
 import { type CohortAnswer, readCohorts } from "./cohorts.ts";
 import { type Dimension, dimensionOf } from "./dimensions.ts";
 import { readRetention } from "./retention.ts";
+import { segmentDimension } from "./segments.ts";
 import { eitherOf, type Standing, standingOf } from "./standing.ts";
 
 const DEFAULT_PERIODS = 12;
@@ -37,14 +38,19 @@ export function cohortHandlers(own: AnalyticsDeps): ServiceImpl<typeof CohortSer
 }
 
 async function answerCohorts(own: AnalyticsDeps, request: AnalyzeCohortsRequest, handler: HandlerContext) {
-  const dimension = wantedOf(request);
-  if (dimension?.isPersonal) checkVisitors(contextOf(handler).principal);
+  const wanted = wantedOf(request);
+  if (wanted !== "segments" && wanted?.isPersonal) checkVisitors(contextOf(handler).principal);
   const goal = goalOf(request.conversion);
   const interval = eitherOf(request.interval, request.period, "period") || CohortInterval.MONTH;
   const standing = await standingOf(own, handler, { ...request, interval });
   const periods = request.periods ?? DEFAULT_PERIODS;
-  const limit = dimension === undefined ? MOST_INTERVALS : (request.limit ?? DEFAULT_LIMIT);
-  const goals = goalsSql(goal, standing.question.seen.sql);
+  const limit =
+    wanted === undefined ? MOST_INTERVALS : (request.limit ?? Math.max(DEFAULT_LIMIT, request.segmentIds.length));
+  const { question } = standing;
+  const { segmentIds } = request;
+  const dimension =
+    wanted === "segments" ? await segmentDimension(own, handler, { question, segmentIds, limit }) : wanted;
+  const goals = goalsSql(goal, question.seen.sql);
   const asked = { ...rangeOf(standing, periods), periods, dimension, limit, goals };
   const { cohorts, visitors, truncated } = await readCohorts(asked, standing);
   const nameOf = await namesOf(cohorts, { standing, dimension });
@@ -61,15 +67,18 @@ async function answerCohorts(own: AnalyticsDeps, request: AnalyzeCohortsRequest,
 }
 
 /** By what cohorts are made; undefined: by time. */
-function wantedOf(request: AnalyzeCohortsRequest): Dimension | undefined {
-  const { behaviour, attribute } = request;
+function wantedOf(request: AnalyzeCohortsRequest): Dimension | "segments" | undefined {
+  const { behaviour, attribute, segmentIds } = request;
   const kind =
     eitherOf(request.kind, request.by, "by") || (behaviour === undefined ? CohortKind.TIME : CohortKind.BEHAVIOUR);
   if (kind !== CohortKind.BEHAVIOUR && behaviour !== undefined)
     throw refuse("INVALID_FIELD", { field: "behaviour", must: "goes with the kind BEHAVIOUR" });
   if (kind !== CohortKind.ATTRIBUTE && attribute !== undefined)
     throw refuse("INVALID_FIELD", { field: "attribute", must: "goes with the kind ATTRIBUTE" });
+  if (kind !== CohortKind.SEGMENT && segmentIds.length > 0)
+    throw refuse("INVALID_FIELD", { field: "segment_ids", must: "goes with the kind SEGMENT" });
   if (kind === CohortKind.TIME) return undefined;
+  if (kind === CohortKind.SEGMENT) return "segments";
   if (kind === CohortKind.ATTRIBUTE && attribute === undefined)
     throw refuse("INVALID_FIELD", { field: "attribute", must: "must be given with the kind ATTRIBUTE" });
   if (kind === CohortKind.ATTRIBUTE) return dimensionOf(`attributes.${attribute}`);
@@ -97,11 +106,6 @@ function bySize(one: CohortAnswer, other: CohortAnswer): number {
   return other.size - one.size || Buffer.compare(Buffer.from(one.cohort), Buffer.from(other.cohort));
 }
 
-const CONVERTED = new Map([
-  ["true", "Converted"],
-  ["false", "Not converted"],
-]);
-
 /** How cohorts are called. */
 async function namesOf(
   cohorts: readonly CohortAnswer[],
@@ -111,11 +115,7 @@ async function namesOf(
   if (dimension === undefined)
     return (cohort) => ({ cohort: calendar.dateOf(Number(cohort)), label: calendar.dateOf(Number(cohort)) });
   const ids = cohorts.map(({ cohort }) => cohort);
-  const labels = dimension.isLink
-    ? await linkNames(question, ids)
-    : dimension.isFlag
-      ? CONVERTED
-      : new Map<string, string>();
+  const labels = dimension.isLink ? await linkNames(question, ids) : (dimension.labels ?? new Map<string, string>());
   return (cohort) => ({ cohort, label: cohort === "" ? "Unknown" : (labels.get(cohort) ?? cohort) });
 }
 

@@ -143,13 +143,13 @@ it("credits of conversions are shared as plain code shares them, and add up", as
           if (nth === n - 1) give(link, "LAST", 1);
           give(link, "LINEAR", 1 / n);
           const edge = n === 1 ? 1 : n === 2 ? 0.5 : nth === 0 || nth === n - 1 ? 0.4 : 0.2 / (n - 2);
-          give(link, "POSITION_BASED", edge);
+          give(link, "POSITION", edge);
         }
       }
     expect(answer.conversions).toBe(conversions);
     for (const { id, credit } of answer.rows)
       for (const [model, part] of Object.entries(wanted.get(id) ?? {})) expect(credit[model]).toBeCloseTo(part, 4);
-    for (const model of ["FIRST", "LAST", "LINEAR", "TIME_DECAY", "POSITION_BASED"]) {
+    for (const model of ["FIRST", "LAST", "LINEAR", "TIME_DECAY", "POSITION"]) {
       const sum = answer.rows.reduce(
         (all, { credit }) => all + (credit[model] ?? 0),
         answer.rows.some(({ id }) => id === "") ? 0 : answer.direct,

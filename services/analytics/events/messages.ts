@@ -118,7 +118,7 @@ const TYPES: Readonly<Record<string, VisitorAttributeType>> = {
   date: VisitorAttributeType.DATE,
 };
 
-function attributesOf(json: string | undefined) {
+export function attributesOf(json: string | undefined) {
   const stored = json === undefined ? [] : (JSON.parse(json) as Stored[]);
   return stored.map(({ key, type, text, number, truth, time }) => ({
     key,

@@ -7,7 +7,7 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Export, ExportService, ExportState } from "#gen/waymark/analytics/v1/exports_pb.ts";
+import { type Export, ExportService, ExportStatus } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { DeviceType } from "#gen/waymark/events/v1/touches_pb.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround, until } from "../test-ground.ts";
 import { touchOf } from "../test-history.ts";
@@ -51,7 +51,7 @@ async function finished(request: object, by = ground.by()): Promise<Export> {
   let last: Export | undefined;
   await until(async () => {
     last = (await api().getExport({ id }, by)).export;
-    return last?.state === ExportState.DONE || last?.state === ExportState.FAILED;
+    return last?.status === ExportStatus.DONE || last?.status === ExportStatus.FAILED;
   });
   expect(last?.error).toBeUndefined();
   return last as Export;
@@ -137,7 +137,7 @@ describe("an export", () => {
       const made = await finished({ format: "NDJSON", fields: ["id"] }, ground.by(who));
       expect(readFileSync(pathOf(made)).toString()).toBe(`{"id":"${id}"}\n`);
       await expect(api().getExport({ id: made.id }, ground.by())).rejects.toMatchObject({ code: Code.NotFound });
-      await expect(api().downloadExportFile({ id: made.id, number: 1 }, ground.by())).rejects.toMatchObject({
+      await expect(api().downloadExportFile({ id: made.id, n: 1 }, ground.by())).rejects.toMatchObject({
         code: Code.NotFound,
       });
     }

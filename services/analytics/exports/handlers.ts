@@ -8,7 +8,7 @@ import {
   ExportCompression,
   ExportFormat,
   type ExportService,
-  ExportState,
+  ExportStatus,
 } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { contextOf } from "#runtime/context.ts";
@@ -40,7 +40,7 @@ export interface ExportDeps extends AnalyticsDeps, Pick<ServiceDeps, "now"> {
 /** Handlers of ExportService. */
 export function exportHandlers(own: ExportDeps): ServiceImpl<typeof ExportService> {
   return {
-    createExport: async (request, handler) => ({ export: shown(await create(own, request, handler)) }),
+    createExport: async (request, handler) => ({ export: shown(own, await create(own, request, handler)) }),
     listExports: async ({ pageSize, pageToken }, handler) => {
       const size = Math.min(pageSize ?? 20, 100);
       const skip = pageToken === "" ? 0 : Number(/^o([0-9]{1,9})$/.exec(pageToken)?.[1] ?? Number.NaN);
@@ -50,9 +50,9 @@ export function exportHandlers(own: ExportDeps): ServiceImpl<typeof ExportServic
         ...{ where: { test }, sort: [["createdAt", -1]] as const, skip, limit: size + 1 },
       });
       const nextPageToken = docs.length > size ? `o${skip + size}` : "";
-      return { exports: docs.slice(0, size).map(shown), nextPageToken };
+      return { exports: docs.slice(0, size).map((doc) => shown(own, doc)), nextPageToken };
     },
-    getExport: async ({ id }, handler) => ({ export: shown(await find(own, id, handler)) }),
+    getExport: async ({ id }, handler) => ({ export: shown(own, await find(own, id, handler)) }),
     deleteExport: async ({ id }, handler) => {
       await find(own, id, handler);
       await exportsOf(own, handler).delete(id);
@@ -60,7 +60,7 @@ export function exportHandlers(own: ExportDeps): ServiceImpl<typeof ExportServic
       await rm(join(own.folder, id), { recursive: true, force: true });
       return {};
     },
-    downloadExportFile: ({ id, number }, handler) => download(own, { id, number }, handler),
+    downloadExportFile: ({ id, n }, handler) => download(own, { id, number: n }, handler),
   };
 }
 
@@ -127,11 +127,11 @@ async function begin(own: ExportDeps, workspaceId: string, { id, createdAt, expi
   await tasksOf(own.store).insert({ ...task, owner: "beginning", leaseUntil: own.now() + LEASE_MS });
 }
 
-const STATES: Readonly<Record<State, ExportState>> = {
-  queued: ExportState.QUEUED,
-  running: ExportState.RUNNING,
-  done: ExportState.DONE,
-  failed: ExportState.FAILED,
+const STATUSES: Readonly<Record<State, ExportStatus>> = {
+  queued: ExportStatus.QUEUED,
+  running: ExportStatus.RUNNING,
+  done: ExportStatus.DONE,
+  failed: ExportStatus.FAILED,
 };
 const FORMAT_ENUM = { ndjson: ExportFormat.NDJSON, csv: ExportFormat.CSV, parquet: ExportFormat.PARQUET } as const;
 const COMPRESSION_ENUM = {
@@ -140,11 +140,12 @@ const COMPRESSION_ENUM = {
   zstd: ExportCompression.ZSTD,
 } as const;
 
-function shown(doc: ExportDoc) {
+function shown({ publicUrl }: Pick<ExportDeps, "publicUrl">, doc: ExportDoc) {
   const time = (ms: number | undefined) => (ms === undefined ? undefined : timestampFromMs(ms));
   return {
     id: doc.id,
-    state: STATES[doc.state],
+    status: STATUSES[doc.state],
+    progress: progressOf(doc),
     format: FORMAT_ENUM[doc.format],
     compression: COMPRESSION_ENUM[doc.compression],
     fields: [...doc.fields],
@@ -154,14 +155,20 @@ function shown(doc: ExportDoc) {
     totalRows: doc.totalRows === undefined ? undefined : BigInt(doc.totalRows),
     upTo: doc.upTo === undefined ? undefined : BigInt(doc.upTo),
     files: doc.files.list.map(({ number, name, rows, bytes, sha256 }) => ({
-      ...{ number, name, rows: BigInt(rows), bytes: BigInt(bytes), sha256, contentType: contentTypeOf(doc) },
-      path: `/analytics/v1/exports/${doc.id}/files/${number}`,
+      ...{ n: number, name, rows: BigInt(rows), bytes: BigInt(bytes), sha256, contentType: contentTypeOf(doc) },
+      url: `${publicUrl}/analytics/v1/exports/${doc.id}/files/${number}`,
     })),
     createdAt: time(doc.createdAt),
     finishedAt: time(doc.finishedAt),
     expiresAt: time(doc.expiresAt),
     error: doc.error,
   };
+}
+
+/** Share of an export that is done: all of it only once its files are there. */
+function progressOf({ state, rows, totalRows = 0 }: ExportDoc): number {
+  if (state === "done") return 1;
+  return totalRows === 0 ? 0 : Math.min(0.99, rows / totalRows);
 }
 
 /** One piece of a file: what `range` names, both ends given, and at most a MiB. */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type Export, ExportService, ExportState } from "#gen/waymark/analytics/v1/exports_pb.ts";
+import { type Export, ExportService, ExportStatus } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { reasonOf } from "#runtime/failure.ts";
 import { openDuck } from "../engine/duck.ts";
 import { FINGERPRINT, SCHEMA } from "../feed/schema.ts";
@@ -46,7 +46,7 @@ async function shown(id: string): Promise<Export | undefined> {
 }
 
 async function finished(id: string): Promise<Export> {
-  await until(async () => Number((await shown(id))?.state) >= ExportState.DONE);
+  await until(async () => Number((await shown(id))?.status) >= ExportStatus.DONE);
   return (await shown(id)) as Export;
 }
 
@@ -72,7 +72,7 @@ it("an export waits while the table is made from the log, and is made then", asy
   await delay(6_500); // the gate sends away after five seconds
   expect((await docs().get(id))?.state).toBe("queued");
   ground.registry.isDown = false;
-  expect(await finished(id)).toMatchObject({ state: ExportState.DONE, rows: 20n });
+  expect(await finished(id)).toMatchObject({ status: ExportStatus.DONE, rows: 20n });
 });
 
 it("an export of a moment that this replica has not read yet waits for it", async () => {
@@ -80,10 +80,10 @@ it("an export of a moment that this replica has not read yet waits for it", asyn
   const { id, upTo } = await made();
   await leaveUnfinished(id, { upTo: Number(upTo) + 1 });
   await delay(1_500);
-  expect((await shown(id))?.state).toBe(ExportState.QUEUED);
+  expect((await shown(id))?.status).toBe(ExportStatus.QUEUED);
   await ground.append([touchOf({ id: "next" })]);
   await ground.settle();
-  expect(await finished(id)).toMatchObject({ state: ExportState.DONE, rows: 21n });
+  expect(await finished(id)).toMatchObject({ status: ExportStatus.DONE, rows: 21n });
 });
 
 it("files that no task knows are removed, and those of others are not", async () => {
@@ -113,7 +113,7 @@ it("a task whose export was never written ends, and one that was written is made
   await docs().update(id, { set: { state: "queued" } });
   await tasksOf(ground.store).update(id, { set: { isOpen: true, owner: "beginning", leaseUntil: Date.now() + 700 } });
   expect((await docs().get(id))?.state).toBe("queued");
-  expect((await finished(id)).state).toBe(ExportState.DONE);
+  expect((await finished(id)).status).toBe(ExportStatus.DONE);
   await until(async () => (await tasksOf(ground.store).get("exp_alone")) === undefined);
 });
 
@@ -158,7 +158,7 @@ it("a process that is killed in the middle leaves an export that the next one ma
   const end = await finished(id);
   const [file] = end.files;
   const bytes = readFileSync(join(folder, "exports", id, file?.name ?? ""));
-  expect(end).toMatchObject({ state: ExportState.DONE, rows: 60_000n });
+  expect(end).toMatchObject({ status: ExportStatus.DONE, rows: 60_000n });
   expect(createHash("sha256").update(bytes).digest("hex")).toBe(file?.sha256);
   const ids = gunzipSync(bytes).toString().trimEnd().split("\n");
   expect(new Set(ids.map((text) => JSON.parse(text).id)).size).toBe(60_000);

@@ -27,7 +27,7 @@ export interface Restoring extends ChangeDeps {
   onProgress: (touches: number) => void;
 }
 
-const TABLES = ["events", "identities", "visitors", "attributes", "links", "tombstones"] as const;
+const TABLES = ["events", "identities", "visitors", "gone_visitors", "attributes", "links", "tombstones"] as const;
 
 /**
  * Makes the tables anew from what other services keep, where the log has let go of what they were made from: touches from

@@ -6,7 +6,8 @@ import { COLUMNS } from "./columns.ts";
  *
  * `identities`: which visitor a device belongs to, once somebody was identified; a device without a row is a visitor of
  * its own, `vis_` and its pseudonym. `visitors`: those who were identified; `attributes`: what is known of them, a row a
- * key. `links`: codes by id, deleted ones too. `tombstones`: events that are gone, and where on the log they went.
+ * key. `gone_visitors`: those who were forgotten, or are part of another one now. `links`: codes by id, deleted ones too.
+ * `tombstones`: events that are gone. `changed` is where on the log that was said last.
  * `complete`: the feed has once had all that was on the log.
  */
 const TABLES: readonly string[] = [
@@ -15,6 +16,8 @@ const TABLES: readonly string[] = [
     visitor_id VARCHAR)`,
   `CREATE TABLE visitors (workspace VARCHAR, test BOOLEAN, visitor_key BIGINT, visitor_id VARCHAR, email VARCHAR,
     phone VARCHAR, first_name VARCHAR, last_name VARCHAR, identified_at BIGINT, updated_at BIGINT, changed BIGINT)`,
+  `CREATE TABLE gone_visitors (workspace VARCHAR, test BOOLEAN, visitor_key BIGINT, visitor_id VARCHAR, changed BIGINT,
+    gone_at BIGINT, reason VARCHAR)`,
   `CREATE TABLE attributes (workspace VARCHAR, test BOOLEAN, visitor_key BIGINT, key VARCHAR, type VARCHAR, text VARCHAR,
     number DOUBLE, truth BOOLEAN, time BIGINT, recorded_at BIGINT)`,
   `CREATE TABLE links (workspace VARCHAR, test BOOLEAN, link_id VARCHAR, name VARCHAR, short_id VARCHAR, destination VARCHAR,

@@ -37,6 +37,7 @@ export async function visitorChanges(entries: readonly LogEntry[], { store }: Ch
       }
       const position = some.at(-1)?.position ?? 0;
       await writeVisitors(writer, { workspace, test, position, docs: known, ids: idsIn(some), marked });
+      await writeGone(writer, { workspace, test, position, docs: known });
     }
   };
 }
@@ -160,6 +161,24 @@ async function writeVisitors(writer: Writer, writing: Writing): Promise<void> {
   );
 }
 
+/** Notes who is there no more, as a visitor of their own. */
+async function writeGone(
+  writer: Writer,
+  { workspace, test, position, docs }: Pick<Writing, "workspace" | "test" | "position" | "docs">,
+): Promise<void> {
+  if (docs.length === 0) return;
+  const keys = docs.map(({ visitorId }) => deviceKey(deviceOf(visitorId)));
+  const params = { workspace, test, keys };
+  await writer.run(`DELETE FROM gone_visitors WHERE ${OWN} AND visitor_key IN (SELECT unnest($keys))`, params);
+  const rows = docs.flatMap(({ visitorId, mergedInto, erasedAt, updatedAt }, index): DuckDBValue[][] => {
+    if (mergedInto === undefined && erasedAt === undefined) return [];
+    const reason = mergedInto === undefined ? "erased" : "merged";
+    const goneAt = BigInt(erasedAt ?? updatedAt);
+    return [[workspace, test, keys[index] as bigint, visitorId, BigInt(position), goneAt, reason]];
+  });
+  await appendRows(writer, "gone_visitors", GONE_TYPES, rows);
+}
+
 /** Whose each device is. While two visitors are being made one both have a device; then it is not its own visitor's. */
 function ownersOf(docs: readonly VisitorDoc[]): { device: string; visitorId: string }[] {
   const owners = new Map<string, string>();
@@ -200,6 +219,7 @@ const VISITOR_TYPES: readonly DuckDBType[] = [
   ...[VARCHAR, BOOLEAN, BIGINT, VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR],
   ...[BIGINT, BIGINT, BIGINT],
 ];
+const GONE_TYPES: readonly DuckDBType[] = [VARCHAR, BOOLEAN, BIGINT, VARCHAR, BIGINT, BIGINT, VARCHAR];
 const ATTRIBUTE_TYPES: readonly DuckDBType[] = [
   ...[VARCHAR, BOOLEAN, BIGINT, VARCHAR, VARCHAR, VARCHAR, DOUBLE, BOOLEAN, BIGINT, BIGINT],
 ];
@@ -243,6 +263,7 @@ export async function restoreVisitors(workspace: string, position: number, { sto
           const live = some.filter(isLive);
           const ids = live.map(({ visitorId }) => visitorId);
           await writeVisitors(writer, { workspace, test, position, docs: live, ids, marked: new Set() });
+          await writeGone(writer, { workspace, test, position, docs: some });
         });
   };
 }

@@ -22,16 +22,18 @@ export interface Membership {
   doc: Pick<SegmentDoc, "where" | "behaviours">;
   now: number;
   weights: Parts;
+  /** Parameters have names that begin with this, where several segments are asked in one statement. */
+  prefix?: string;
 }
 
 /** Who is in a segment: SQL of one row a visitor, with `visitor_key` and what it did. `upTo`: as of that position of the log. */
 export function membersSql(
-  { scope }: Question,
-  { doc, now, weights, upTo }: Membership & { upTo?: number },
+  { scope }: Pick<Question, "scope">,
+  { doc, now, weights, upTo, prefix = "" }: Membership & { upTo?: number },
 ): { sql: string; params: Params } {
   const seen = upTo === undefined ? scope : asOf(scope, upTo);
-  const where = compileWhere(conditionsOf(doc), "visitors", "w", { scope: seen, now, weights });
-  const values = openValues("b");
+  const where = compileWhere(conditionsOf(doc), "visitors", `${prefix}w`, { scope: seen, now, weights });
+  const values = openValues(`${prefix}b`);
   const did = doc.behaviours.list.map((rule) => behaviourSql(rule, { seen: seen.sql, values, now }));
   const people = peopleSql(seen.sql, values.bindAs("Now", BigInt(Math.floor(now))));
   const sql = `WITH base AS (${people}) SELECT * FROM base WHERE ${[where.sql, ...did].join(" AND ")}`;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { SyncKind, SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
+import { SyncKind, SyncOp, SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
 import { touchOf } from "../test-history.ts";
 
@@ -20,10 +20,14 @@ it("tells nothing of an event that other events decide", async () => {
   await ground.append([touchOf({ id: "later", deviceId: "d", at: NOW })]);
   await ground.settle();
   const first = await sync({});
-  expect(first.items).toMatchObject([{ kind: SyncKind.UPSERT, id: "later", event: { visitorId: "vis_d" } }]);
+  expect(first.changes).toMatchObject([
+    { kind: SyncKind.EVENT, op: SyncOp.UPSERT, id: "later", data: { case: "event", value: { visitorId: "vis_d" } } },
+  ]);
   await ground.append([touchOf({ id: "earlier", deviceId: "d", at: NOW - 1_000 })]);
   await ground.settle();
-  const second = await sync({ cursor: first.nextCursor });
-  expect(second.items.map(({ id }) => id)).toEqual(["earlier"]);
-  expect([...first.items, ...second.items].map(({ event }) => event?.visitType)).toEqual([undefined, undefined]);
+  const second = await sync({ cursor: first.cursor });
+  expect(second.changes.map(({ id }) => id)).toEqual(["earlier"]);
+  expect(
+    [...first.changes, ...second.changes].map(({ data }) => data.case === "event" && data.value.visitType),
+  ).toEqual([undefined, undefined]);
 });

@@ -21,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/analytics/v1/exports.proto.
  */
 export const file_waymark_analytics_v1_exports: GenFile = /*@__PURE__*/
-  fileDesc("CiJ3YXltYXJrL2FuYWx5dGljcy92MS9leHBvcnRzLnByb3RvEhR3YXltYXJrLmFuYWx5dGljcy52MSJ7CgpFeHBvcnRGaWxlEg4KBm51bWJlchgBIAEoBRIMCgRuYW1lGAIgASgJEgwKBHJvd3MYAyABKAMSDQoFYnl0ZXMYBCABKAMSDgoGc2hhMjU2GAUgASgJEhQKDGNvbnRlbnRfdHlwZRgGIAEoCRIMCgRwYXRoGAcgASgJItoECgZFeHBvcnQSCgoCaWQYASABKAkSMAoFc3RhdGUYAiABKA4yIS53YXltYXJrLmFuYWx5dGljcy52MS5FeHBvcnRTdGF0ZRIyCgZmb3JtYXQYAyABKA4yIi53YXltYXJrLmFuYWx5dGljcy52MS5FeHBvcnRGb3JtYXQSPAoLY29tcHJlc3Npb24YBCABKA4yJy53YXltYXJrLmFuYWx5dGljcy52MS5FeHBvcnRDb21wcmVzc2lvbhIOCgZmaWVsZHMYBSADKAkSLgoKc3RhcnRfZGF0ZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHJvd3MYCCABKAMSFwoKdG90YWxfcm93cxgJIAEoA0gAiAEBEhIKBXVwX3RvGAogASgDSAGIAQESLwoFZmlsZXMYCyADKAsyIC53YXltYXJrLmFuYWx5dGljcy52MS5FeHBvcnRGaWxlEi4KCmNyZWF0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgVlcnJvchgPIAEoCUgCiAEBQg0KC190b3RhbF9yb3dzQggKBl91cF90b0IICgZfZXJyb3Ii/gEKE0NyZWF0ZUV4cG9ydFJlcXVlc3QSFwoGZm9ybWF0GAEgASgJQge6SARyAhgoEhwKC2NvbXByZXNzaW9uGAIgASgJQge6SARyAhgoEi4KCnN0YXJ0X2RhdGUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF9kYXRlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYCgZmaWVsZHMYBSADKAlCCLpIBZIBAhBkEjgKBXdoZXJlGAYgAygLMh8ud2F5bWFyay5hbmFseXRpY3MudjEuQ29uZGl0aW9uQgi6SAWSAQIQMiJEChRDcmVhdGVFeHBvcnRSZXNwb25zZRIsCgZleHBvcnQYASABKAsyHC53YXltYXJrLmFuYWx5dGljcy52MS5FeHBvcnQiYQoSTGlzdEV4cG9ydHNSZXF1ZXN0Eh8KCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoAUgAiAEBEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGMgBQgwKCl9wYWdlX3NpemUiXQoTTGlzdEV4cG9ydHNSZXNwb25zZRItCgdleHBvcnRzGAEgAygLMhwud2F5bWFyay5hbmFseXRpY3MudjEuRXhwb3J0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIeChBHZXRFeHBvcnRSZXF1ZXN0EgoKAmlkGAEgASgJIkEKEUdldEV4cG9ydFJlc3BvbnNlEiwKBmV4cG9ydBgBIAEoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cG9ydCIhChNEZWxldGVFeHBvcnRSZXF1ZXN0EgoKAmlkGAEgASgJIhYKFERlbGV0ZUV4cG9ydFJlc3BvbnNlIjcKGURvd25sb2FkRXhwb3J0RmlsZVJlcXVlc3QSCgoCaWQYASABKAkSDgoGbnVtYmVyGAIgASgFIkAKGkRvd25sb2FkRXhwb3J0RmlsZVJlc3BvbnNlEiIKBGZpbGUYASABKAsyFC5nb29nbGUuYXBpLkh0dHBCb2R5KnkKDEV4cG9ydEZvcm1hdBIdChlFWFBPUlRfRk9STUFUX1VOU1BFQ0lGSUVEEAASGAoURVhQT1JUX0ZPUk1BVF9OREpTT04QARIVChFFWFBPUlRfRk9STUFUX0NTVhACEhkKFUVYUE9SVF9GT1JNQVRfUEFSUVVFVBADKo4BChFFeHBvcnRDb21wcmVzc2lvbhIiCh5FWFBPUlRfQ09NUFJFU1NJT05fVU5TUEVDSUZJRUQQABIbChdFWFBPUlRfQ09NUFJFU1NJT05fTk9ORRABEhsKF0VYUE9SVF9DT01QUkVTU0lPTl9HWklQEAISGwoXRVhQT1JUX0NPTVBSRVNTSU9OX1pTVEQQAyqOAQoLRXhwb3J0U3RhdGUSHAoYRVhQT1JUX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTRVhQT1JUX1NUQVRFX1FVRVVFRBABEhgKFEVYUE9SVF9TVEFURV9SVU5OSU5HEAISFQoRRVhQT1JUX1NUQVRFX0RPTkUQAxIXChNFWFBPUlRfU1RBVEVfRkFJTEVEEAQy1AYKDUV4cG9ydFNlcnZpY2USoQEKDENyZWF0ZUV4cG9ydBIpLndheW1hcmsuYW5hbHl0aWNzLnYxLkNyZWF0ZUV4cG9ydFJlcXVlc3QaKi53YXltYXJrLmFuYWx5dGljcy52MS5DcmVhdGVFeHBvcnRSZXNwb25zZSI6srsYFgoNZXhwb3J0czp3cml0ZRoFcXVlcnmC0+STAho6ASoiFS9hbmFseXRpY3MvdjEvZXhwb3J0cxKVAQoLTGlzdEV4cG9ydHMSKC53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0RXhwb3J0c1JlcXVlc3QaKS53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0RXhwb3J0c1Jlc3BvbnNlIjGyuxgQCgxleHBvcnRzOnJlYWRAAYLT5JMCFxIVL2FuYWx5dGljcy92MS9leHBvcnRzEpQBCglHZXRFeHBvcnQSJi53YXltYXJrLmFuYWx5dGljcy52MS5HZXRFeHBvcnRSZXF1ZXN0Gicud2F5bWFyay5hbmFseXRpY3MudjEuR2V0RXhwb3J0UmVzcG9uc2UiNrK7GBAKDGV4cG9ydHM6cmVhZEABgtPkkwIcEhovYW5hbHl0aWNzL3YxL2V4cG9ydHMve2lkfRKeAQoMRGVsZXRlRXhwb3J0Eikud2F5bWFyay5hbmFseXRpY3MudjEuRGVsZXRlRXhwb3J0UmVxdWVzdBoqLndheW1hcmsuYW5hbHl0aWNzLnYxLkRlbGV0ZUV4cG9ydFJlc3BvbnNlIjeyuxgRCg1leHBvcnRzOndyaXRlQAGC0+STAhwqGi9hbmFseXRpY3MvdjEvZXhwb3J0cy97aWR9EsYBChJEb3dubG9hZEV4cG9ydEZpbGUSLy53YXltYXJrLmFuYWx5dGljcy52MS5Eb3dubG9hZEV4cG9ydEZpbGVSZXF1ZXN0GjAud2F5bWFyay5hbmFseXRpY3MudjEuRG93bmxvYWRFeHBvcnRGaWxlUmVzcG9uc2UiTbK7GBIKDGV4cG9ydHM6cmVhZEABSAGC0+STAjFiBGZpbGUSKS9hbmFseXRpY3MvdjEvZXhwb3J0cy97aWR9L2ZpbGVzL3tudW1iZXJ9GgaquxgCCARiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_waymark_analytics_v1_filter, file_waymark_options_v1_options]);
+  fileDesc("CiJ3YXltYXJrL2FuYWx5dGljcy92MS9leHBvcnRzLnByb3RvEhR3YXltYXJrLmFuYWx5dGljcy52MSJ1CgpFeHBvcnRGaWxlEgkKAW4YASABKAUSDAoEbmFtZRgCIAEoCRIMCgRyb3dzGAMgASgDEg0KBWJ5dGVzGAQgASgDEg4KBnNoYTI1NhgFIAEoCRIUCgxjb250ZW50X3R5cGUYBiABKAkSCwoDdXJsGAcgASgJIu4ECgZFeHBvcnQSCgoCaWQYASABKAkSMgoGc3RhdHVzGAIgASgOMiIud2F5bWFyay5hbmFseXRpY3MudjEuRXhwb3J0U3RhdHVzEjIKBmZvcm1hdBgDIAEoDjIiLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cG9ydEZvcm1hdBI8Cgtjb21wcmVzc2lvbhgEIAEoDjInLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cG9ydENvbXByZXNzaW9uEg4KBmZpZWxkcxgFIAMoCRIuCgpzdGFydF9kYXRlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcm93cxgIIAEoAxIXCgp0b3RhbF9yb3dzGAkgASgDSACIAQESEgoFdXBfdG8YCiABKANIAYgBARIvCgVmaWxlcxgLIAMoCzIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cG9ydEZpbGUSLgoKY3JlYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKBWVycm9yGA8gASgJSAKIAQESEAoIcHJvZ3Jlc3MYECABKAFCDQoLX3RvdGFsX3Jvd3NCCAoGX3VwX3RvQggKBl9lcnJvciL+AQoTQ3JlYXRlRXhwb3J0UmVxdWVzdBIXCgZmb3JtYXQYASABKAlCB7pIBHICGCgSHAoLY29tcHJlc3Npb24YAiABKAlCB7pIBHICGCgSLgoKc3RhcnRfZGF0ZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKBmZpZWxkcxgFIAMoCUIIukgFkgECEGQSOAoFd2hlcmUYBiADKAsyHy53YXltYXJrLmFuYWx5dGljcy52MS5Db25kaXRpb25CCLpIBZIBAhAyIkwKFENyZWF0ZUV4cG9ydFJlc3BvbnNlEjQKBmV4cG9ydBgBIAEoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cG9ydEIGursYAhABImEKEkxpc3RFeHBvcnRzUmVxdWVzdBIfCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAFIAIgBARIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxjIAUIMCgpfcGFnZV9zaXplIl0KE0xpc3RFeHBvcnRzUmVzcG9uc2USLQoHZXhwb3J0cxgBIAMoCzIcLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cG9ydBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiHgoQR2V0RXhwb3J0UmVxdWVzdBIKCgJpZBgBIAEoCSJJChFHZXRFeHBvcnRSZXNwb25zZRI0CgZleHBvcnQYASABKAsyHC53YXltYXJrLmFuYWx5dGljcy52MS5FeHBvcnRCBrq7GAIQASIhChNEZWxldGVFeHBvcnRSZXF1ZXN0EgoKAmlkGAEgASgJIhYKFERlbGV0ZUV4cG9ydFJlc3BvbnNlIjIKGURvd25sb2FkRXhwb3J0RmlsZVJlcXVlc3QSCgoCaWQYASABKAkSCQoBbhgCIAEoBSJAChpEb3dubG9hZEV4cG9ydEZpbGVSZXNwb25zZRIiCgRmaWxlGAEgASgLMhQuZ29vZ2xlLmFwaS5IdHRwQm9keSqBAQoMRXhwb3J0Rm9ybWF0Eh0KGUVYUE9SVF9GT1JNQVRfVU5TUEVDSUZJRUQQABIYChRFWFBPUlRfRk9STUFUX05ESlNPThABEhUKEUVYUE9SVF9GT1JNQVRfQ1NWEAISGQoVRVhQT1JUX0ZPUk1BVF9QQVJRVUVUEAMaBsK7GAIIASqWAQoRRXhwb3J0Q29tcHJlc3Npb24SIgoeRVhQT1JUX0NPTVBSRVNTSU9OX1VOU1BFQ0lGSUVEEAASGwoXRVhQT1JUX0NPTVBSRVNTSU9OX05PTkUQARIbChdFWFBPUlRfQ09NUFJFU1NJT05fR1pJUBACEhsKF0VYUE9SVF9DT01QUkVTU0lPTl9aU1REEAMaBsK7GAIIASqcAQoMRXhwb3J0U3RhdHVzEh0KGUVYUE9SVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIYChRFWFBPUlRfU1RBVFVTX1FVRVVFRBABEhkKFUVYUE9SVF9TVEFUVVNfUlVOTklORxACEhYKEkVYUE9SVF9TVEFUVVNfRE9ORRADEhgKFEVYUE9SVF9TVEFUVVNfRkFJTEVEEAQaBsK7GAIIATLPBgoNRXhwb3J0U2VydmljZRKhAQoMQ3JlYXRlRXhwb3J0Eikud2F5bWFyay5hbmFseXRpY3MudjEuQ3JlYXRlRXhwb3J0UmVxdWVzdBoqLndheW1hcmsuYW5hbHl0aWNzLnYxLkNyZWF0ZUV4cG9ydFJlc3BvbnNlIjqyuxgWCg1leHBvcnRzOndyaXRlGgVxdWVyeYLT5JMCGjoBKiIVL2FuYWx5dGljcy92MS9leHBvcnRzEpUBCgtMaXN0RXhwb3J0cxIoLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RFeHBvcnRzUmVxdWVzdBopLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RFeHBvcnRzUmVzcG9uc2UiMbK7GBAKDGV4cG9ydHM6cmVhZEABgtPkkwIXEhUvYW5hbHl0aWNzL3YxL2V4cG9ydHMSlAEKCUdldEV4cG9ydBImLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldEV4cG9ydFJlcXVlc3QaJy53YXltYXJrLmFuYWx5dGljcy52MS5HZXRFeHBvcnRSZXNwb25zZSI2srsYEAoMZXhwb3J0czpyZWFkQAGC0+STAhwSGi9hbmFseXRpY3MvdjEvZXhwb3J0cy97aWR9Ep4BCgxEZWxldGVFeHBvcnQSKS53YXltYXJrLmFuYWx5dGljcy52MS5EZWxldGVFeHBvcnRSZXF1ZXN0Gioud2F5bWFyay5hbmFseXRpY3MudjEuRGVsZXRlRXhwb3J0UmVzcG9uc2UiN7K7GBEKDWV4cG9ydHM6d3JpdGVAAYLT5JMCHCoaL2FuYWx5dGljcy92MS9leHBvcnRzL3tpZH0SwQEKEkRvd25sb2FkRXhwb3J0RmlsZRIvLndheW1hcmsuYW5hbHl0aWNzLnYxLkRvd25sb2FkRXhwb3J0RmlsZVJlcXVlc3QaMC53YXltYXJrLmFuYWx5dGljcy52MS5Eb3dubG9hZEV4cG9ydEZpbGVSZXNwb25zZSJIsrsYEgoMZXhwb3J0czpyZWFkQAFIAYLT5JMCLGIEZmlsZRIkL2FuYWx5dGljcy92MS9leHBvcnRzL3tpZH0vZmlsZXMve259GgaquxgCCARiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_api_httpbody, file_google_protobuf_timestamp, file_waymark_analytics_v1_filter, file_waymark_options_v1_options]);
 
 /**
  * One file.
@@ -30,11 +30,11 @@ export const file_waymark_analytics_v1_exports: GenFile = /*@__PURE__*/
  */
 export type ExportFile = Message<"waymark.analytics.v1.ExportFile"> & {
   /**
-   * From 1.
+   * Its number, from 1.
    *
-   * @generated from field: int32 number = 1;
+   * @generated from field: int32 n = 1;
    */
-  number: number;
+  n: number;
 
   /**
    * "events-0001.ndjson.gz".
@@ -72,11 +72,11 @@ export type ExportFile = Message<"waymark.analytics.v1.ExportFile"> & {
   contentType: string;
 
   /**
-   * Path of the download.
+   * Where to download it.
    *
-   * @generated from field: string path = 7;
+   * @generated from field: string url = 7;
    */
-  path: string;
+  url: string;
 };
 
 /**
@@ -102,9 +102,9 @@ export type Export = Message<"waymark.analytics.v1.Export"> & {
   /**
    * How far it is.
    *
-   * @generated from field: waymark.analytics.v1.ExportState state = 2;
+   * @generated from field: waymark.analytics.v1.ExportStatus status = 2;
    */
-  state: ExportState;
+  status: ExportStatus;
 
   /**
    * How rows are written.
@@ -196,6 +196,13 @@ export type Export = Message<"waymark.analytics.v1.Export"> & {
    * @generated from field: optional string error = 15;
    */
   error?: string | undefined;
+
+  /**
+   * Share of it that is done, 0 to 1.
+   *
+   * @generated from field: double progress = 16;
+   */
+  progress: number;
 };
 
 /**
@@ -432,9 +439,9 @@ export type DownloadExportFileRequest = Message<"waymark.analytics.v1.DownloadEx
   /**
    * Number of the file.
    *
-   * @generated from field: int32 number = 2;
+   * @generated from field: int32 n = 2;
    */
-  number: number;
+  n: number;
 };
 
 /**
@@ -564,41 +571,41 @@ export const ExportCompressionSchema: GenEnum<ExportCompression> = /*@__PURE__*/
 /**
  * How far an export is.
  *
- * @generated from enum waymark.analytics.v1.ExportState
+ * @generated from enum waymark.analytics.v1.ExportStatus
  */
-export const ExportState = {
+export const ExportStatus = {
   /**
    * Never in a reply.
    *
-   * @generated from enum value: EXPORT_STATE_UNSPECIFIED = 0;
+   * @generated from enum value: EXPORT_STATUS_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
    * It waits for its turn.
    *
-   * @generated from enum value: EXPORT_STATE_QUEUED = 1;
+   * @generated from enum value: EXPORT_STATUS_QUEUED = 1;
    */
   QUEUED: 1,
 
   /**
    * Its files are being written.
    *
-   * @generated from enum value: EXPORT_STATE_RUNNING = 2;
+   * @generated from enum value: EXPORT_STATUS_RUNNING = 2;
    */
   RUNNING: 2,
 
   /**
    * All files are there.
    *
-   * @generated from enum value: EXPORT_STATE_DONE = 3;
+   * @generated from enum value: EXPORT_STATUS_DONE = 3;
    */
   DONE: 3,
 
   /**
    * It ended with an error.
    *
-   * @generated from enum value: EXPORT_STATE_FAILED = 4;
+   * @generated from enum value: EXPORT_STATUS_FAILED = 4;
    */
   FAILED: 4,
 } as const;
@@ -606,14 +613,14 @@ export const ExportState = {
 /**
  * How far an export is.
  *
- * @generated from enum waymark.analytics.v1.ExportState
+ * @generated from enum waymark.analytics.v1.ExportStatus
  */
-export type ExportState = (typeof ExportState)[keyof typeof ExportState] | UnknownEnum;
+export type ExportStatus = (typeof ExportStatus)[keyof typeof ExportStatus] | UnknownEnum;
 
 /**
- * Describes the enum waymark.analytics.v1.ExportState.
+ * Describes the enum waymark.analytics.v1.ExportStatus.
  */
-export const ExportStateSchema: GenEnum<ExportState> = /*@__PURE__*/
+export const ExportStatusSchema: GenEnum<ExportStatus> = /*@__PURE__*/
   enumDesc(file_waymark_analytics_v1_exports, 2);
 
 /**

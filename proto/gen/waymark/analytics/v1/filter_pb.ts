@@ -9,13 +9,14 @@ import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import type { Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
+import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file waymark/analytics/v1/filter.proto.
  */
 export const file_waymark_analytics_v1_filter: GenFile = /*@__PURE__*/
-  fileDesc("CiF3YXltYXJrL2FuYWx5dGljcy92MS9maWx0ZXIucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIu8BCglDb25kaXRpb24SFwoFZmllbGQYASABKAlCCLpIBXIDGMgBEjQKAm9wGAIgASgOMh4ud2F5bWFyay5hbmFseXRpY3MudjEuT3BlcmF0b3JCCLpIBYIBAhABEiUKBXZhbHVlGAMgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEjEKBnZhbHVlcxgEIAMoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUIJukgGkgEDEOgHEjkKBmFueV9vZhgFIAMoCzIfLndheW1hcmsuYW5hbHl0aWNzLnYxLkNvbmRpdGlvbkIIukgFkgECEDIi0gEKCkNvbnZlcnNpb24SGgoHbGlua19pZBgBIAEoCUIHukgEcgIQAUgAEhYKA3RhZxgCIAEoCUIHukgEcgIQAUgAEhYKDGNvbnZlcnNhdGlvbhgDIAEoCEgAEhQKCmlkZW50aWZpZWQYBCABKAhIABIcCglhdHRyaWJ1dGUYBSABKAlCB7pIBHICEAFIABI8CgRraW5kGAYgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuQ29udmVyc2lvbktpbmRCCLpIBYIBAhABQgYKBGdvYWwqsAMKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASEwoPT1BFUkFUT1JfRVFVQUxTEAESDwoLT1BFUkFUT1JfRVEQARIXChNPUEVSQVRPUl9OT1RfRVFVQUxTEAISDwoLT1BFUkFUT1JfTkUQAhIPCgtPUEVSQVRPUl9JThADEhMKD09QRVJBVE9SX05PVF9JThAEEhEKDU9QRVJBVE9SX0xFU1MQBRIPCgtPUEVSQVRPUl9MVBAFEhQKEE9QRVJBVE9SX0FUX01PU1QQBhIQCgxPUEVSQVRPUl9MVEUQBhIUChBPUEVSQVRPUl9HUkVBVEVSEAcSDwoLT1BFUkFUT1JfR1QQBxIVChFPUEVSQVRPUl9BVF9MRUFTVBAIEhAKDE9QRVJBVE9SX0dURRAIEhUKEU9QRVJBVE9SX0NPTlRBSU5TEAkSGAoUT1BFUkFUT1JfU1RBUlRTX1dJVEgQChIVChFPUEVSQVRPUl9JU19LTk9XThALEhMKD09QRVJBVE9SX0VYSVNUUxALEhcKE09QRVJBVE9SX0lTX1VOS05PV04QDBoCEAEqxQEKDkNvbnZlcnNpb25LaW5kEh8KG0NPTlZFUlNJT05fS0lORF9VTlNQRUNJRklFRBAAEh4KGkNPTlZFUlNJT05fS0lORF9JREVOVElGSUVEEAESIAocQ09OVkVSU0lPTl9LSU5EX0NPTlZFUlNBVElPThACEhgKFENPTlZFUlNJT05fS0lORF9MSU5LEAMSFwoTQ09OVkVSU0lPTl9LSU5EX1RBRxAEEh0KGUNPTlZFUlNJT05fS0lORF9BVFRSSUJVVEUQBWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct]);
+  fileDesc("CiF3YXltYXJrL2FuYWx5dGljcy92MS9maWx0ZXIucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIu8BCglDb25kaXRpb24SFwoFZmllbGQYASABKAlCCLpIBXIDGMgBEjQKAm9wGAIgASgOMh4ud2F5bWFyay5hbmFseXRpY3MudjEuT3BlcmF0b3JCCLpIBYIBAhABEiUKBXZhbHVlGAMgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEjEKBnZhbHVlcxgEIAMoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUIJukgGkgEDEOgHEjkKBmFueV9vZhgFIAMoCzIfLndheW1hcmsuYW5hbHl0aWNzLnYxLkNvbmRpdGlvbkIIukgFkgECEDIi0gEKCkNvbnZlcnNpb24SGgoHbGlua19pZBgBIAEoCUIHukgEcgIQAUgAEhYKA3RhZxgCIAEoCUIHukgEcgIQAUgAEhYKDGNvbnZlcnNhdGlvbhgDIAEoCEgAEhQKCmlkZW50aWZpZWQYBCABKAhIABIcCglhdHRyaWJ1dGUYBSABKAlCB7pIBHICEAFIABI8CgRraW5kGAYgASgOMiQud2F5bWFyay5hbmFseXRpY3MudjEuQ29udmVyc2lvbktpbmRCCLpIBYIBAhABQgYKBGdvYWwqtgMKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASDwoLT1BFUkFUT1JfRVEQARITCg9PUEVSQVRPUl9FUVVBTFMQARIPCgtPUEVSQVRPUl9ORRACEhcKE09QRVJBVE9SX05PVF9FUVVBTFMQAhIPCgtPUEVSQVRPUl9JThADEhMKD09QRVJBVE9SX05PVF9JThAEEg8KC09QRVJBVE9SX0xUEAUSEQoNT1BFUkFUT1JfTEVTUxAFEhAKDE9QRVJBVE9SX0xURRAGEhQKEE9QRVJBVE9SX0FUX01PU1QQBhIPCgtPUEVSQVRPUl9HVBAHEhQKEE9QRVJBVE9SX0dSRUFURVIQBxIQCgxPUEVSQVRPUl9HVEUQCBIVChFPUEVSQVRPUl9BVF9MRUFTVBAIEhUKEU9QRVJBVE9SX0NPTlRBSU5TEAkSGAoUT1BFUkFUT1JfU1RBUlRTX1dJVEgQChITCg9PUEVSQVRPUl9FWElTVFMQCxIVChFPUEVSQVRPUl9JU19LTk9XThALEhcKE09QRVJBVE9SX0lTX1VOS05PV04QDBoIEAHCuxgCCAEqzQEKDkNvbnZlcnNpb25LaW5kEh8KG0NPTlZFUlNJT05fS0lORF9VTlNQRUNJRklFRBAAEh4KGkNPTlZFUlNJT05fS0lORF9JREVOVElGSUVEEAESIAocQ09OVkVSU0lPTl9LSU5EX0NPTlZFUlNBVElPThACEhgKFENPTlZFUlNJT05fS0lORF9MSU5LEAMSFwoTQ09OVkVSU0lPTl9LSU5EX1RBRxAEEh0KGUNPTlZFUlNJT05fS0lORF9BVFRSSUJVVEUQBRoGwrsYAggBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_waymark_options_v1_options]);
 
 /**
  * One condition on one field, or several of which one must hold. The fields are those of docs/analytics.md;
@@ -32,7 +33,7 @@ export type Condition = Message<"waymark.analytics.v1.Condition"> & {
   field: string;
 
   /**
-   * How; EQUALS when absent.
+   * How; EQ when absent.
    *
    * @generated from field: waymark.analytics.v1.Operator op = 2;
    */
@@ -144,7 +145,7 @@ export const ConversionSchema: GenMessage<Conversion> = /*@__PURE__*/
  */
 export const Operator = {
   /**
-   * As EQUALS.
+   * As EQ.
    *
    * @generated from enum value: OPERATOR_UNSPECIFIED = 0;
    */
@@ -153,30 +154,30 @@ export const Operator = {
   /**
    * Equal to the value.
    *
-   * @generated from enum value: OPERATOR_EQUALS = 1;
-   */
-  EQUALS: 1,
-
-  /**
-   * As EQUALS.
-   *
    * @generated from enum value: OPERATOR_EQ = 1;
    */
   EQ: 1,
 
   /**
-   * Not equal to the value; unknown is not equal.
+   * As EQ.
    *
-   * @generated from enum value: OPERATOR_NOT_EQUALS = 2;
+   * @generated from enum value: OPERATOR_EQUALS = 1;
    */
-  NOT_EQUALS: 2,
+  EQUALS: 1,
 
   /**
-   * As NOT_EQUALS.
+   * Not equal to the value; unknown is not equal.
    *
    * @generated from enum value: OPERATOR_NE = 2;
    */
   NE: 2,
+
+  /**
+   * As NE.
+   *
+   * @generated from enum value: OPERATOR_NOT_EQUALS = 2;
+   */
+  NOT_EQUALS: 2,
 
   /**
    * One of the values.
@@ -195,58 +196,58 @@ export const Operator = {
   /**
    * Less than the value.
    *
-   * @generated from enum value: OPERATOR_LESS = 5;
-   */
-  LESS: 5,
-
-  /**
-   * As LESS.
-   *
    * @generated from enum value: OPERATOR_LT = 5;
    */
   LT: 5,
 
   /**
-   * At most the value.
+   * As LT.
    *
-   * @generated from enum value: OPERATOR_AT_MOST = 6;
+   * @generated from enum value: OPERATOR_LESS = 5;
    */
-  AT_MOST: 6,
+  LESS: 5,
 
   /**
-   * As AT_MOST.
+   * At most the value.
    *
    * @generated from enum value: OPERATOR_LTE = 6;
    */
   LTE: 6,
 
   /**
-   * Greater than the value.
+   * As LTE.
    *
-   * @generated from enum value: OPERATOR_GREATER = 7;
+   * @generated from enum value: OPERATOR_AT_MOST = 6;
    */
-  GREATER: 7,
+  AT_MOST: 6,
 
   /**
-   * As GREATER.
+   * Greater than the value.
    *
    * @generated from enum value: OPERATOR_GT = 7;
    */
   GT: 7,
 
   /**
-   * At least the value.
+   * As GT.
    *
-   * @generated from enum value: OPERATOR_AT_LEAST = 8;
+   * @generated from enum value: OPERATOR_GREATER = 7;
    */
-  AT_LEAST: 8,
+  GREATER: 7,
 
   /**
-   * As AT_LEAST.
+   * At least the value.
    *
    * @generated from enum value: OPERATOR_GTE = 8;
    */
   GTE: 8,
+
+  /**
+   * As GTE.
+   *
+   * @generated from enum value: OPERATOR_AT_LEAST = 8;
+   */
+  AT_LEAST: 8,
 
   /**
    * A text that holds the value, whatever the case.
@@ -265,16 +266,16 @@ export const Operator = {
   /**
    * Known.
    *
-   * @generated from enum value: OPERATOR_IS_KNOWN = 11;
-   */
-  IS_KNOWN: 11,
-
-  /**
-   * As IS_KNOWN.
-   *
    * @generated from enum value: OPERATOR_EXISTS = 11;
    */
   EXISTS: 11,
+
+  /**
+   * As EXISTS.
+   *
+   * @generated from enum value: OPERATOR_IS_KNOWN = 11;
+   */
+  IS_KNOWN: 11,
 
   /**
    * Unknown.

@@ -10,7 +10,7 @@ import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Event } from "./analytics_pb.ts";
+import type { Event, VisitorAttribute } from "./analytics_pb.ts";
 import { file_waymark_analytics_v1_analytics } from "./analytics_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -19,63 +19,163 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/analytics/v1/sync.proto.
  */
 export const file_waymark_analytics_v1_sync: GenFile = /*@__PURE__*/
-  fileDesc("Ch93YXltYXJrL2FuYWx5dGljcy92MS9zeW5jLnByb3RvEhR3YXltYXJrLmFuYWx5dGljcy52MSLeAQoIU3luY0l0ZW0SLAoEa2luZBgBIAEoDjIeLndheW1hcmsuYW5hbHl0aWNzLnYxLlN5bmNLaW5kEgoKAmlkGAIgASgJEioKBWV2ZW50GAMgASgLMhsud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnQSLgoKcmV2aXNlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoFcnVsZXMYBSABKAlIAIgBARITCgZyZWFzb24YBiABKAlIAYgBAUIICgZfcnVsZXNCCQoHX3JlYXNvbiJOCgtTeW5jUmVxdWVzdBIYCgZjdXJzb3IYASABKAlCCLpIBXIDGJADEhsKBWxpbWl0GAIgASgFQge6SAQaAigBSACIAQFCCAoGX2xpbWl0IssBCgxTeW5jUmVzcG9uc2USLQoFaXRlbXMYASADKAsyHi53YXltYXJrLmFuYWx5dGljcy52MS5TeW5jSXRlbRITCgtuZXh0X2N1cnNvchgCIAEoCRIQCghoYXNfbW9yZRgDIAEoCBIyCg5jb21wbGV0ZV91bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNcmV0YWluZWRfZnJvbRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqUQoIU3luY0tpbmQSGQoVU1lOQ19LSU5EX1VOU1BFQ0lGSUVEEAASFAoQU1lOQ19LSU5EX1VQU0VSVBABEhQKEFNZTkNfS0lORF9ERUxFVEUQAjKeAQoLU3luY1NlcnZpY2UShgEKBFN5bmMSIS53YXltYXJrLmFuYWx5dGljcy52MS5TeW5jUmVxdWVzdBoiLndheW1hcmsuYW5hbHl0aWNzLnYxLlN5bmNSZXNwb25zZSI3srsYGQoOYW5hbHl0aWNzOnJlYWQaBXF1ZXJ5QAGC0+STAhQSEi9hbmFseXRpY3MvdjEvc3luYxoGqrsYAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_analytics_v1_analytics, file_waymark_options_v1_options]);
+  fileDesc("Ch93YXltYXJrL2FuYWx5dGljcy92MS9zeW5jLnByb3RvEhR3YXltYXJrLmFuYWx5dGljcy52MSLiAgoLU3luY1Zpc2l0b3ISCgoCaWQYASABKAkSGgoFZW1haWwYAiABKAlCBrq7GAIIAUgAiAEBEhoKBXBob25lGAMgASgJQga6uxgCCAFIAYgBARIfCgpmaXJzdF9uYW1lGAQgASgJQga6uxgCCAFIAogBARIeCglsYXN0X25hbWUYBSABKAlCBrq7GAIIAUgDiAEBEjoKCmF0dHJpYnV0ZXMYBiADKAsyJi53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yQXR0cmlidXRlEjEKDWlkZW50aWZpZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQggKBl9lbWFpbEIICgZfcGhvbmVCDQoLX2ZpcnN0X25hbWVCDAoKX2xhc3RfbmFtZSKKAwoKU3luY0NoYW5nZRIsCgRraW5kGAEgASgOMh4ud2F5bWFyay5hbmFseXRpY3MudjEuU3luY0tpbmQSKAoCb3AYAiABKA4yHC53YXltYXJrLmFuYWx5dGljcy52MS5TeW5jT3ASCgoCaWQYAyABKAkSJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjgKBWV2ZW50GAUgASgLMhsud2F5bWFyay5hbmFseXRpY3MudjEuRXZlbnRCCrq7GAZCBGRhdGFIABJACgd2aXNpdG9yGAYgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuU3luY1Zpc2l0b3JCCrq7GAZCBGRhdGFIABIuCgpyZXZpc2VkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgVydWxlcxgIIAEoCUgBiAEBEhMKBnJlYXNvbhgJIAEoCUgCiAEBQgYKBGRhdGFCCAoGX3J1bGVzQgkKB19yZWFzb24iTgoLU3luY1JlcXVlc3QSGAoGY3Vyc29yGAEgASgJQgi6SAVyAxiQAxIbCgVsaW1pdBgCIAEoBUIHukgEGgIoAUgAiAEBQggKBl9saW1pdCLKAQoMU3luY1Jlc3BvbnNlEjEKB2NoYW5nZXMYASADKAsyIC53YXltYXJrLmFuYWx5dGljcy52MS5TeW5jQ2hhbmdlEg4KBmN1cnNvchgCIAEoCRIQCghoYXNfbW9yZRgDIAEoCBIyCg5jb21wbGV0ZV91bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNcmV0YWluZWRfZnJvbRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqWQoIU3luY0tpbmQSGQoVU1lOQ19LSU5EX1VOU1BFQ0lGSUVEEAASEwoPU1lOQ19LSU5EX0VWRU5UEAESFQoRU1lOQ19LSU5EX1ZJU0lUT1IQAhoGwrsYAggBKlEKBlN5bmNPcBIXChNTWU5DX09QX1VOU1BFQ0lGSUVEEAASEgoOU1lOQ19PUF9VUFNFUlQQARISCg5TWU5DX09QX0RFTEVURRACGgbCuxgCCAEyngEKC1N5bmNTZXJ2aWNlEoYBCgRTeW5jEiEud2F5bWFyay5hbmFseXRpY3MudjEuU3luY1JlcXVlc3QaIi53YXltYXJrLmFuYWx5dGljcy52MS5TeW5jUmVzcG9uc2UiN7K7GBkKDmFuYWx5dGljczpyZWFkGgVxdWVyeUABgtPkkwIUEhIvYW5hbHl0aWNzL3YxL3N5bmMaBqq7GAIIBGIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_analytics_v1_analytics, file_waymark_options_v1_options]);
+
+/**
+ * What is known of a visitor. What changes with each of its events is not told; its events are.
+ *
+ * @generated from message waymark.analytics.v1.SyncVisitor
+ */
+export type SyncVisitor = Message<"waymark.analytics.v1.SyncVisitor"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Address, when told.
+   *
+   * @generated from field: optional string email = 2;
+   */
+  email?: string | undefined;
+
+  /**
+   * Phone number, when told.
+   *
+   * @generated from field: optional string phone = 3;
+   */
+  phone?: string | undefined;
+
+  /**
+   * First name, when told.
+   *
+   * @generated from field: optional string first_name = 4;
+   */
+  firstName?: string | undefined;
+
+  /**
+   * Last name, when told.
+   *
+   * @generated from field: optional string last_name = 5;
+   */
+  lastName?: string | undefined;
+
+  /**
+   * All others.
+   *
+   * @generated from field: repeated waymark.analytics.v1.VisitorAttribute attributes = 6;
+   */
+  attributes: VisitorAttribute[];
+
+  /**
+   * When it was said who it is; absent: it was not, but something else of it.
+   *
+   * @generated from field: google.protobuf.Timestamp identified_at = 7;
+   */
+  identifiedAt?: Timestamp | undefined;
+
+  /**
+   * When something of this was changed last.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 8;
+   */
+  updatedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.SyncVisitor.
+ * Use `create(SyncVisitorSchema)` to create a new message.
+ */
+export const SyncVisitorSchema: GenMessage<SyncVisitor> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_sync, 0);
 
 /**
  * One change.
  *
- * @generated from message waymark.analytics.v1.SyncItem
+ * @generated from message waymark.analytics.v1.SyncChange
  */
-export type SyncItem = Message<"waymark.analytics.v1.SyncItem"> & {
+export type SyncChange = Message<"waymark.analytics.v1.SyncChange"> & {
   /**
-   * What happened.
+   * What it is about.
    *
    * @generated from field: waymark.analytics.v1.SyncKind kind = 1;
    */
   kind: SyncKind;
 
   /**
-   * The event.
+   * What happened.
    *
-   * @generated from field: string id = 2;
+   * @generated from field: waymark.analytics.v1.SyncOp op = 2;
+   */
+  op: SyncOp;
+
+  /**
+   * Id of the event or visitor.
+   *
+   * @generated from field: string id = 3;
    */
   id: string;
 
   /**
-   * The event as it is now, with its device and without visitType, which other events decide; only with UPSERT.
+   * When an event arrived, was judged again or went; when a visitor was told something of, or went.
    *
-   * @generated from field: waymark.analytics.v1.Event event = 3;
+   * @generated from field: google.protobuf.Timestamp at = 4;
    */
-  event?: Event | undefined;
+  at?: Timestamp | undefined;
 
   /**
-   * When it was judged again; absent: never.
+   * As it is now; only with UPSERT.
    *
-   * @generated from field: google.protobuf.Timestamp revised_at = 4;
+   * @generated from oneof waymark.analytics.v1.SyncChange.data
+   */
+  data: {
+    /**
+     * An event, with its device and without visitType, which other events decide.
+     *
+     * @generated from field: waymark.analytics.v1.Event event = 5;
+     */
+    value: Event;
+    case: "event";
+  } | {
+    /**
+     * A visitor.
+     *
+     * @generated from field: waymark.analytics.v1.SyncVisitor visitor = 6;
+     */
+    value: SyncVisitor;
+    case: "visitor";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * When an event was judged again; absent: never.
+   *
+   * @generated from field: google.protobuf.Timestamp revised_at = 7;
    */
   revisedAt?: Timestamp | undefined;
 
   /**
    * Version of the rules that judged it again.
    *
-   * @generated from field: optional string rules = 5;
+   * @generated from field: optional string rules = 8;
    */
   rules?: string | undefined;
 
   /**
-   * Why it is gone: "erased", or the reason of the verdict.
+   * Why it is gone: "erased", "merged", or the reason of the verdict.
    *
-   * @generated from field: optional string reason = 6;
+   * @generated from field: optional string reason = 9;
    */
   reason?: string | undefined;
 };
 
 /**
- * Describes the message waymark.analytics.v1.SyncItem.
- * Use `create(SyncItemSchema)` to create a new message.
+ * Describes the message waymark.analytics.v1.SyncChange.
+ * Use `create(SyncChangeSchema)` to create a new message.
  */
-export const SyncItemSchema: GenMessage<SyncItem> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_sync, 0);
+export const SyncChangeSchema: GenMessage<SyncChange> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_sync, 1);
 
 /**
  * Request of Sync.
@@ -103,7 +203,7 @@ export type SyncRequest = Message<"waymark.analytics.v1.SyncRequest"> & {
  * Use `create(SyncRequestSchema)` to create a new message.
  */
 export const SyncRequestSchema: GenMessage<SyncRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_sync, 1);
+  messageDesc(file_waymark_analytics_v1_sync, 2);
 
 /**
  * Reply of Sync.
@@ -114,16 +214,16 @@ export type SyncResponse = Message<"waymark.analytics.v1.SyncResponse"> & {
   /**
    * In the order of the log.
    *
-   * @generated from field: repeated waymark.analytics.v1.SyncItem items = 1;
+   * @generated from field: repeated waymark.analytics.v1.SyncChange changes = 1;
    */
-  items: SyncItem[];
+  changes: SyncChange[];
 
   /**
    * For the next call, also when nothing has changed.
    *
-   * @generated from field: string next_cursor = 2;
+   * @generated from field: string cursor = 2;
    */
-  nextCursor: string;
+  cursor: string;
 
   /**
    * There is more now.
@@ -152,10 +252,10 @@ export type SyncResponse = Message<"waymark.analytics.v1.SyncResponse"> & {
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema: GenMessage<SyncResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_sync, 2);
+  messageDesc(file_waymark_analytics_v1_sync, 3);
 
 /**
- * What happened to an event.
+ * What a change is about.
  *
  * @generated from enum waymark.analytics.v1.SyncKind
  */
@@ -168,22 +268,22 @@ export const SyncKind = {
   UNSPECIFIED: 0,
 
   /**
-   * It is new, or has changed: its visitor, its conversation, how it was judged.
+   * An event.
    *
-   * @generated from enum value: SYNC_KIND_UPSERT = 1;
+   * @generated from enum value: SYNC_KIND_EVENT = 1;
    */
-  UPSERT: 1,
+  EVENT: 1,
 
   /**
-   * It is gone: its person was forgotten, or it was judged to be a program's.
+   * A visitor who is known by name.
    *
-   * @generated from enum value: SYNC_KIND_DELETE = 2;
+   * @generated from enum value: SYNC_KIND_VISITOR = 2;
    */
-  DELETE: 2,
+  VISITOR: 2,
 } as const;
 
 /**
- * What happened to an event.
+ * What a change is about.
  *
  * @generated from enum waymark.analytics.v1.SyncKind
  */
@@ -196,15 +296,57 @@ export const SyncKindSchema: GenEnum<SyncKind> = /*@__PURE__*/
   enumDesc(file_waymark_analytics_v1_sync, 0);
 
 /**
- * Keeps a copy of the events elsewhere up to date.
+ * What happened to it.
+ *
+ * @generated from enum waymark.analytics.v1.SyncOp
+ */
+export const SyncOp = {
+  /**
+   * Never in a reply.
+   *
+   * @generated from enum value: SYNC_OP_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It is new, or has changed: its visitor, its conversation, how it was judged, what is known of a visitor.
+   *
+   * @generated from enum value: SYNC_OP_UPSERT = 1;
+   */
+  UPSERT: 1,
+
+  /**
+   * It is gone: its person was forgotten, it was judged to be a program's, a visitor is part of another one now.
+   *
+   * @generated from enum value: SYNC_OP_DELETE = 2;
+   */
+  DELETE: 2,
+} as const;
+
+/**
+ * What happened to it.
+ *
+ * @generated from enum waymark.analytics.v1.SyncOp
+ */
+export type SyncOp = (typeof SyncOp)[keyof typeof SyncOp] | UnknownEnum;
+
+/**
+ * Describes the enum waymark.analytics.v1.SyncOp.
+ */
+export const SyncOpSchema: GenEnum<SyncOp> = /*@__PURE__*/
+  enumDesc(file_waymark_analytics_v1_sync, 1);
+
+/**
+ * Keeps a copy of the events, and of who visitors are, elsewhere up to date.
  *
  * @generated from service waymark.analytics.v1.SyncService
  */
 export const SyncService: GenService<{
   /**
-   * Events that are new, changed or gone since the cursor, in the order in which that stands on the log: late touches are never
-   * missed. Who puts each event of an UPSERT in place of what it has under that id, and removes those of a DELETE, ends with the
-   * same rows as an export has. A DELETE may be of an event that was never told. Scope: analytics:read.
+   * What is new, changed or gone since the cursor, in the order in which that stands on the log: late touches are never
+   * missed. Who puts each UPSERT in place of what it has under that kind and id, and removes those of a DELETE, ends with the
+   * same events as an export has. A DELETE may be of something that was never told. Visitors are told to keys with
+   * visitors:read; a cursor of such a key is not one of others. Scope: analytics:read.
    *
    * @generated from rpc waymark.analytics.v1.SyncService.Sync
    */
