@@ -119,7 +119,7 @@ describe("a query", () => {
     [
       "an operator of another kind",
       { where: [{ field: "country", op: "GT", value: "D" }] },
-      "takes EQUALS, NOT_EQUALS",
+      "takes EQ, NE",
     ],
     ["an unknown function", { select: [{ fn: "mode" }] }, "must be one of: count, countUnique"],
     ["a sum of texts", { select: [{ fn: "sum", field: "city" }] }, "select[0].field"],
