@@ -56,7 +56,8 @@ export async function answerRedirect(exchange: Exchange, shortId: string, redire
   const touchId = newId(target.purpose === Purpose.AMBASSADOR ? "imp" : "scan");
   const { rule, destination } = choose(exchange, target, redirects);
   const location = destination && locationOf(destination, { name: target.touchParameter, touchId });
-  const touch = touchOf(exchange, target, { touchId, location, rule, at: redirects.now() });
+  const failure = location === undefined ? (FAILURES.get(target.status) ?? "") : "";
+  const touch = touchOf(exchange, target, { touchId, location, rule, failure, at: redirects.now() });
   await recorder.record(touch, { workspace: target.workspaceId, test: target.test });
   if (location !== undefined) return send(exchange, { status: 302, headers: { location } });
   return sendPage(exchange, target, pages);
@@ -68,6 +69,14 @@ function sendPage(exchange: Exchange, target: Target, pages: Pages): Sent {
   const values = { title: target.name, text: target.welcomeMessage || target.name };
   return pages.send(exchange, { page: "welcome", status: 200, values });
 }
+
+/** Why a page is shown in place of a destination. */
+const FAILURES: ReadonlyMap<TargetStatus, string> = new Map([
+  [TargetStatus.ACTIVE, "no_destination"],
+  [TargetStatus.PAUSED, "paused"],
+  [TargetStatus.ARCHIVED, "archived"],
+  [TargetStatus.DELETED, "deleted"],
+]);
 
 function choose(exchange: Exchange, target: Target, { countryOf, now, log }: Redirects): Route {
   if (target.status !== TargetStatus.ACTIVE) return { rule: undefined, destination: undefined };
@@ -124,9 +133,9 @@ function locationOf(destination: string, { name, touchId }: { name: string; touc
 }
 
 function touchOf(
-  { request, ip, query }: Exchange,
+  { request, ip, query, begun }: Exchange,
   target: Target,
-  given: { touchId: string; location: string | undefined; rule: Route["rule"]; at: number },
+  given: { touchId: string; location: string | undefined; rule: Route["rule"]; failure: string; at: number },
 ): TouchInput {
   const { headers, method } = request.raw;
   return create(TouchInputSchema, {
@@ -145,6 +154,8 @@ function touchOf(
     destination: given.location ?? "",
     rule: given.rule === undefined ? "" : String(given.rule),
     query: query.slice(0, 2048),
+    redirectUs: Math.max(1, Math.round((performance.now() - begun) * 1_000)),
+    failure: given.failure,
   });
 }
 

@@ -80,6 +80,8 @@ export function arrivalOf(scan: ScanInput): Arrival {
     destination: "",
     rule: "",
     query: "",
+    redirectUs: 0,
+    failure: "",
   };
 }
 

@@ -27,6 +27,7 @@ const texts: readonly (readonly [name: string, of: (touch: Touch) => string | un
   ["to", ({ destination }) => destination],
   ["ru", ({ rule }) => rule],
   ["me", ({ method }) => method],
+  ["fa", ({ failure }) => failure],
 ];
 
 /** The rest of a marketing touch that arrived then; undefined for other purposes, whose touches are told by nobody else. */
@@ -38,6 +39,7 @@ export function restOf(touch: Touch, arrivedAt: number): Rest | undefined {
     if (text) rest[name] = text;
   }
   if (touch.place?.asn) rest.asn = touch.place.asn;
+  if (touch.redirectUs > 0) rest.dt = touch.redirectUs;
   return rest;
 }
 
@@ -68,6 +70,8 @@ export function touchOf(workspace: string, doc: TouchDoc): { touch: Touch; arriv
     referrer: text("rf"),
     destination: text("to"),
     rule: text("ru"),
+    redirectUs: Number(rest.dt ?? 0),
+    failure: text("fa"),
     method: text("me"),
     test: doc.wall.endsWith("t"),
   };

@@ -75,6 +75,8 @@ export function touchOf(arrival: Arrival, setting: Setting, lens: Lens): Touch {
     campaign: campaignOf(arrival.query),
     destination: arrival.destination,
     rule: arrival.rule,
+    redirectUs: arrival.redirectUs,
+    failure: arrival.failure,
     method: arrival.method,
     test: setting.test,
   };

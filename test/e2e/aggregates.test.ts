@@ -174,6 +174,8 @@ it("quality tells redirects, pages of paused codes, programs and refusals", asyn
   await settled("quality", { tag: "door" }, { data: [{ linkId: code.id, status: "paused", scans: 2 }] });
   await eventually(async () => expect((await door(code.short_id)).status).toBe(410));
   const body = await failed({ all: { redirected: 1, failed: { paused: 1 }, successRate: 50 } });
+  expect(body.all.p50Ms).toBeGreaterThan(0);
+  expect(body.data[0].p95Ms).toBe(body.all.p95Ms);
   expect(
     body.routes.map((route: Record<string, unknown>) => [route.destination, route.scans, route.percentage]),
   ).toEqual([
@@ -183,7 +185,7 @@ it("quality tells redirects, pages of paused codes, programs and refusals", asyn
   await sendScans(waymark, key, [{ id: "r1", qpr_code_id: "nobody" }]);
   await settled("quality", {}, { rejected: { total: 1, reasons: { CODE_NOT_FOUND: 1 } } });
   await waymark.call("DELETE", `/v1/qpr-codes/${code.id}`, { key });
-  await settled("quality", { linkId: code.id }, { data: [{ status: "deleted" }], all: { failed: { unknown: 1 } } });
+  await settled("quality", { linkId: code.id }, { data: [{ status: "deleted" }], all: { failed: { paused: 1 } } });
   expect((await door(code.short_id)).status).toBe(410);
   await settled("quality", {}, { rejected: { total: 2, reasons: { CODE_NOT_FOUND: 2 } } });
 });

@@ -116,11 +116,7 @@ describe("a query", () => {
   it.each<[string, object, string]>([
     ["an unknown field", { groupBy: ["hair"] }, "groupBy[0] must be one of: id, scannedAt"],
     ["an unknown operator", { where: [{ field: "country", op: "LIKE", value: "D" }] }, "EQUALS"],
-    [
-      "an operator of another kind",
-      { where: [{ field: "country", op: "GT", value: "D" }] },
-      "takes EQ, NE",
-    ],
+    ["an operator of another kind", { where: [{ field: "country", op: "GT", value: "D" }] }, "takes EQ, NE"],
     ["an unknown function", { select: [{ fn: "mode" }] }, "must be one of: count, countUnique"],
     ["a sum of texts", { select: [{ fn: "sum", field: "city" }] }, "select[0].field"],
     ["a value of another kind", { where: [{ field: "asn", value: "x" }] }, "where[0].value must be a number"],

@@ -64,9 +64,10 @@ async function answersOf({ call }: Waymark, key: string): Promise<Record<string,
   }
   const { body } = await call("GET", "/analytics/v1/sync", { key });
   answers.sync = JSON.stringify(
-    body.items.map(({ kind, id, revisedAt, rules, reason }: Record<string, string>) => [
-      kind,
+    body.changes.map(({ kind, op, id, data, revisedAt, rules, reason }: Record<string, string>) => [
+      ...[kind, op],
       id,
+      data,
       revisedAt,
       rules,
       reason,

@@ -21,10 +21,20 @@ const within = (scans: readonly Scan[]) => scans.filter(({ at }) => at >= RANGE.
 const sum = (numbers: Readonly<Record<string, number>> | undefined) =>
   Object.values(numbers ?? {}).reduce((all, number) => all + number, 0);
 
+const UNTIMED = { p50Ms: undefined, p95Ms: undefined };
+
+/** Nearest-rank quantiles: the least that a share of them does not exceed. */
+function timesOf(us: readonly number[]) {
+  const sorted = us.toSorted((a, b) => a - b);
+  const rank = (share: number) => (sorted[Math.ceil(sorted.length * share) - 1] ?? 0) / 1_000;
+  return us.length === 0 ? UNTIMED : { p50Ms: rank(0.5), p95Ms: rank(0.95) };
+}
+
 /** What became of scans, in plain code, but for why a page was shown. */
 function qualityOf(scans: readonly Scan[]) {
   const people = scans.filter(({ reason }) => reason === "");
-  const redirected = people.filter(({ destination }) => destination !== "").length;
+  const sent = people.filter(({ destination }) => destination !== "");
+  const redirected = sent.length;
   const pages = people.filter(({ destination, method }) => destination === "" && method !== "").length;
   const reasons = Map.groupBy(
     scans.filter(({ reason }) => reason !== ""),
@@ -34,6 +44,7 @@ function qualityOf(scans: readonly Scan[]) {
     ...{ scans: scans.length, counted: people.length, redirected, recorded: people.length - redirected - pages },
     filtered: Object.fromEntries([...reasons].map(([reason, some]) => [reason, some.length])),
     ...(redirected + pages > 0 && { successRate: percent(redirected, redirected + pages) }),
+    ...timesOf(sent.map(({ redirectUs }) => redirectUs).filter((us) => us > 0)),
   };
 }
 
@@ -44,14 +55,14 @@ describe("quality", () => {
       check: async ({ by, all }) => {
         const asked = within(all).filter(({ link }) => TAGS[link]?.includes("shop"));
         const quality = await api().queryQuality({ ...range, tag: "shop" }, by);
-        expect([quality.total, quality.all]).toMatchObject([asked.length, qualityOf(asked)]);
+        expect([quality.total, { ...UNTIMED, ...quality.all }]).toMatchObject([asked.length, qualityOf(asked)]);
         expect((quality.all?.counted ?? 0) - (quality.all?.redirected ?? 0) - (quality.all?.recorded ?? 0)).toBe(
           sum(quality.all?.failed),
         );
         const byLink = Map.groupBy(asked, ({ link }) => link);
         expect(quality.data.map(({ linkId }) => linkId).toSorted()).toEqual([...byLink.keys()].toSorted());
         for (const { linkId, quality: one } of quality.data)
-          expect(one).toMatchObject(qualityOf(byLink.get(linkId) ?? []));
+          expect({ ...UNTIMED, ...one }).toMatchObject(qualityOf(byLink.get(linkId) ?? []));
         const people = asked.filter(
           ({ reason, destination, method }) => reason === "" && (destination !== "" || method !== ""),
         );
@@ -73,7 +84,7 @@ describe("quality", () => {
     });
   });
 
-  it("tells why a page was shown, as far as the code has not been changed since", async () => {
+  it("tells why a page was shown, where older scans do not say it as far as the code has not been changed since", async () => {
     const workspace = "reasons";
     const by = ground.by({ workspace });
     const target = create(TargetSchema, {
@@ -87,9 +98,9 @@ describe("quality", () => {
     });
     ground.targets.push(target);
     let n = 0;
-    const scanned = async (destination: string) => {
+    const scanned = async (destination: string, failure = "") => {
       n += 1;
-      const given = { id: `r${n}`, workspaceId: workspace, codeId: "code", method: "GET", destination };
+      const given = { id: `r${n}`, workspaceId: workspace, codeId: "code", method: "GET", destination, failure };
       await ground.append([touchOf(given)]);
       await ground.settle();
     };
@@ -102,12 +113,14 @@ describe("quality", () => {
     await tellChanged(ground, ["code"], workspace);
     await scanned("");
     expect(await failed()).toMatchObject({ redirected: 1, failed: { paused: 1, unknown: 1 }, successRate: 33.33 });
+    await scanned("", "archived");
+    expect((await failed())?.failed).toEqual({ paused: 1, unknown: 1, archived: 1 });
     ground.targets.splice(ground.targets.indexOf(target), 1);
     await tellChanged(ground, ["code"], workspace);
     await scanned("");
     const { data } = await api().queryQuality({ tag: "t" }, by);
-    expect(data).toMatchObject([{ linkId: "code", status: "deleted", quality: { scans: 4 } }]);
-    expect((await failed())?.failed).toEqual({ unknown: 3 });
+    expect(data).toMatchObject([{ linkId: "code", status: "deleted", quality: { scans: 5 } }]);
+    expect((await failed())?.failed).toEqual({ unknown: 3, archived: 1 });
   });
 });
 

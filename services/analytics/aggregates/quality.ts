@@ -15,10 +15,11 @@ const OUTCOME = `CASE WHEN NOT human THEN 'filtered' WHEN destination IS NOT NUL
   WHEN method IS NULL THEN 'recorded' ELSE 'failed' END`;
 
 /**
- * Touches do not say how the code stood. What it is now is what it was then only when it has not been changed since; a deleted
- * one has, for its scans are refused.
+ * Older touches do not say why a page was shown. How the code stands now is how it stood then only when it has not been changed
+ * since; a deleted one has, for its scans are refused.
  */
 const WHY = `CASE WHEN NOT human THEN coalesce(reason, 'other') WHEN destination IS NOT NULL OR method IS NULL THEN ''
+  WHEN failure IS NOT NULL THEN failure
   WHEN l.changed IS NULL OR position <= l.changed OR l.status = 'deleted' THEN 'unknown' WHEN l.status <> 'active' THEN l.status
   ELSE 'no_destination' END`;
 
@@ -30,17 +31,18 @@ export async function readQuality(asked: Asked, limit: number) {
   const all = withPrograms(scope.sql);
   const sql = `WITH r AS MATERIALIZED (SELECT link_id, any_value(l.name) AS name, any_value(l.status) AS status,
       ${OUTCOME} AS outcome, ${WHY} AS why, count(*) AS n
-      FROM (SELECT link_id, human, destination, method, reason, position FROM events WHERE ${all})
+      FROM (SELECT link_id, human, destination, method, reason, position, failure FROM events WHERE ${all})
       LEFT JOIN (SELECT link_id, name, status, changed FROM links WHERE workspace = $workspace AND test = $test) l
       USING (link_id) GROUP BY link_id, outcome, why),
     top AS (SELECT link_id FROM r GROUP BY 1 ORDER BY sum(n) DESC, link_id LIMIT $limit)
     SELECT NULL AS link_id, NULL AS name, NULL AS status, outcome, why, sum(n)::BIGINT AS n FROM r GROUP BY outcome, why
     UNION ALL SELECT link_id, name, status, outcome, why, n FROM r WHERE link_id IN (SELECT link_id FROM top)`;
-  const [rows, routes] = await Promise.all([
+  const [rows, routes, times] = await Promise.all([
     duck.rows(sql, plus(asked, { limit: BigInt(limit) }), signal),
     readRoutes(asked),
+    readTimes(asked),
   ]);
-  const quality = qualityOf(rows.filter(({ link_id }) => link_id === null));
+  const quality = { ...qualityOf(rows.filter(({ link_id }) => link_id === null)), ...times.get(undefined) };
   const byLink = Map.groupBy(
     rows.filter(({ link_id }) => link_id !== null),
     ({ link_id }) => String(link_id),
@@ -49,10 +51,24 @@ export async function readQuality(asked: Asked, limit: number) {
     linkId,
     name: String(some[0]?.name ?? ""),
     status: String(some[0]?.status ?? ""),
-    quality: qualityOf(some),
+    quality: { ...qualityOf(some), ...times.get(linkId) },
   }));
   data.sort((a, b) => b.quality.scans - a.quality.scans || (a.linkId < b.linkId ? -1 : 1));
   return { data, total: quality.scans, all: quality, routes };
+}
+
+/** Nearest-rank quantiles of how long redirects of people took, in milliseconds, by link; undefined: of all. */
+async function readTimes({ duck, scope, signal }: Asked) {
+  const sql = `SELECT link_id, us[1] AS p50, us[2] AS p95 FROM (SELECT link_id, quantile_disc(redirect_us, [0.5, 0.95]) AS us
+    FROM events WHERE ${scope.sql} AND destination IS NOT NULL AND redirect_us IS NOT NULL
+    GROUP BY GROUPING SETS ((link_id), ())) WHERE us IS NOT NULL`;
+  const rows = await duck.rows(sql, scope.params, signal);
+  return new Map(
+    rows.map(({ link_id, p50, p95 }) => [
+      link_id === null ? undefined : String(link_id),
+      { p50Ms: Number(p50) / 1_000, p95Ms: Number(p95) / 1_000 },
+    ]),
+  );
 }
 
 async function readRoutes(asked: Asked) {

@@ -45,6 +45,8 @@ export interface Scan {
   method: string;
   destination: string;
   rule: string;
+  /** How long the redirect took, in microseconds; 0 is unknown. */
+  redirectUs: number;
   /** Why it does not count; "": it does. */
   reason: string;
   talked: boolean;
@@ -82,6 +84,7 @@ const scan = fc.record({
   method: words("GET"),
   destination: words("https://example.com/?a=1", "https://example.com/menu#top"),
   rule: words("german"),
+  redirectUs: fc.constantFrom(0, 150, 151, 900, 2_500),
   reason: fc.oneof({ weight: 5, arbitrary: fc.constant("") }, fc.constantFrom("isbot", "prefetch")),
   talked: fc.boolean(),
 });
@@ -139,7 +142,7 @@ function touchIn(workspace: string, { id, destination, ...one }: Omit<Scan, "vis
     place: { country: one.country },
     device: { language: one.language, type: one.kind },
     destination: isTold ? `${told}${fragment === undefined ? "" : `#${fragment}`}` : destination,
-    ...{ rule: one.rule, method: one.method },
+    ...{ rule: one.rule, method: one.method, redirectUs: one.redirectUs },
     ...{ conversationStarted: one.talked, conversationMessages: one.talked ? 2 : 0 },
   });
 }
