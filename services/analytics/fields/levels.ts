@@ -1,3 +1,4 @@
+import { DAY_MS } from "../rules.ts";
 import { scoresSql } from "../scoring/score-sql.ts";
 
 /** What is asked about. */
@@ -27,9 +28,6 @@ export interface Relation {
 }
 
 const OWN = "workspace = $workspace AND test = $test";
-
-/** Milliseconds of a day. */
-const DAY_MS = 86_400_000;
 
 /**
  * One row a visitor, over the events of a condition: what it did there, and `last_row`, its latest event. Only those

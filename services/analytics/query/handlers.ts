@@ -51,9 +51,9 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
   const context = contextOf(handler);
   checkScopes(plan, request, handler);
   const range = rangeOf(plan, request, context.now());
-  zoneOf(request.timezone || undefined, "UTC");
+  zoneOf(request.timezone, "UTC");
   const question = await ask(own, handler, range);
-  const zone = zoneOf(request.timezone || undefined, question.settings.timezone);
+  const zone = zoneOf(request.timezone, question.settings.timezone);
   const asked = questionOf(plan, request, question);
   const after = decodeCursor(asked, request.pageToken);
   const upTo = after?.upTo ?? (await readWatermark(question.duck)).position;
