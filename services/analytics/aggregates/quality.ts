@@ -6,10 +6,10 @@ import { as, internalContext } from "#runtime/internal.ts";
 import { percentOf } from "#runtime/percent.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
+import { DESTINATION } from "../fields/destination.ts";
 import { count32 } from "../rules.ts";
 import { lastMs, withPrograms } from "../scope.ts";
 import type { Asked } from "./asked.ts";
-import { DESTINATION } from "./dimensions.ts";
 import { plus } from "./range.ts";
 
 const OUTCOME = `CASE WHEN NOT human THEN 'filtered' WHEN destination IS NOT NULL THEN 'redirected'

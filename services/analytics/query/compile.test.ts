@@ -8,10 +8,11 @@ import { columnsOf, FUNCTIONS, planOf } from "./plan.ts";
 
 type Asked = MessageInitShape<typeof QueryRequestSchema>;
 const plan = (request: Asked) => planOf(create(QueryRequestSchema, request));
+const SEEN = "workspace = $workspace AND human AND test = $test";
 const ground = (): Ground => ({
-  scope: "workspace = $workspace AND human AND test = $test",
+  scope: SEEN,
   where: "TRUE",
-  place: { seen: "workspace = $workspace AND human AND test = $test", now: "$wNow" },
+  place: { seen: SEEN, asked: { sql: SEEN, hasStart: false }, now: "$wNow" },
   values: openValues("q"),
   starts: [],
 });

@@ -61,8 +61,8 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
   const { weights } = await scoringOf(own.store, context.principal);
   const now = after?.total ?? Math.floor(context.now());
   const all = scopeOf(context, {}, question.settings.scansDays);
-  const seen = { scope: at === undefined ? all : asOf(all, at), now, weights };
   const scope = at === undefined ? question.scope : asOf(question.scope, at);
+  const seen = { scope: at === undefined ? all : asOf(all, at), asked: scope, now, weights };
   const where = compileWhere(request.where, plan.from, "w", seen);
   const values = openValues("q");
   const starts = startsOf(plan, range, zone);
