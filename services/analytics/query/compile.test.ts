@@ -74,7 +74,11 @@ it("a statement holds no text of the caller", () => {
     const single = plan({ from, fields: groupBy, orderBy: [{ field: names[1] }] });
     const grounds = [ground(), ground(), ground()];
     const [one, other, third] = grounds as [Ground, Ground, Ground];
-    const said = [groupedSql(grouped, one), totalsSql(grouped, other), fieldsSql(single, third, 0)];
+    const said = [
+      groupedSql(grouped, one, from === "visitors"),
+      totalsSql(grouped, other),
+      fieldsSql(single, third, 0),
+    ];
     expect(said.join(" ")).not.toContain(mark);
     for (const { values } of grounds) expect(Object.values(values.params).join(" ")).toContain(mark);
   }

@@ -17,8 +17,8 @@ import { checkPersonal, compileWhere, paramsOf, placeOf, type Where } from "../f
 import { asOf, scopeOf } from "../scope.ts";
 import { scoringOf } from "../scoring/weights.ts";
 import { answerOf } from "./answer.ts";
-import { fieldsSql, type Ground, groupedSql, INTERVALS, totalsSql } from "./compile.ts";
-import { FUNCTIONS, fromOf, type Plan, planOf } from "./plan.ts";
+import { fieldsSql, type Ground, groupedSql, INTERVALS, isSpread, totalsSql } from "./compile.ts";
+import { columnsOf, FUNCTIONS, fromOf, type Plan, planOf } from "./plan.ts";
 
 /** Handlers of QueryService. */
 export function queryHandlers(own: AnalyticsDeps): ServiceImpl<typeof QueryService> {
@@ -72,16 +72,44 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
     return question.duck.rows(sql, params, question.signal);
   };
   const offset = after?.key ?? 0;
-  const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground);
-  const [rows, totals] = await Promise.all([read(body), read(totalsSql(plan, ground))]);
+  const { rows, totals } = await readBoth(plan, { ground, offset, read });
   const more = plan.fields.length > 0 && rows.length > plan.limit;
   const nextPageToken = more ? encodeCursor(asked, { key: offset + plan.limit, id: "", upTo, total: now }) : "";
-  const answer = await answerOf(plan, { rows, totals: totals[0] ?? {} });
+  const answer = await answerOf(plan, { rows, totals });
   if (!request.explain) return { ...answer, nextPageToken };
   const params = { ...where.params, ...paramsOf(seen), ...question.scope.params, ...values.params };
   const narrowed = { ...question, scope: { ...question.scope, params } };
   const told = { question: narrowed, range, zone, from: plan.from, where, now: ground.place.now };
   return { ...answer, nextPageToken, explanation: await tell(own, told) };
+}
+
+interface Reading {
+  ground: Ground;
+  /** Rows before those of this page. */
+  offset: number;
+  read: (sql: string) => Promise<Row[]>;
+}
+
+/**
+ * The rows of an answer and the numbers over all of them. By one statement where that can be: what it costs to find the rows is
+ * paid once, and two would share the memory. Without groups the numbers are the only row.
+ */
+async function readBoth(plan: Plan, { ground, offset, read }: Reading): Promise<{ rows: Row[]; totals: Row }> {
+  if (plan.fields.length === 0 && !isSpread(plan)) {
+    const isOneRow = plan.groups.length === 0 && plan.interval === QueryInterval.UNSPECIFIED;
+    const [totals = {}, ...rows] = await read(isOneRow ? totalsSql(plan, ground) : groupedSql(plan, ground, true));
+    return isOneRow ? { totals, rows: [totals] } : { totals: withoutGroups(totals, plan), rows };
+  }
+  const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground, false);
+  const [rows, [totals = {}]] = await Promise.all([read(body), read(totalsSql(plan, ground))]);
+  return { rows, totals };
+}
+
+/** A row of numbers behind columns of groups, as one without these columns. */
+function withoutGroups(row: Row, plan: Plan): Row {
+  const before = columnsOf(plan).length - plan.aggregates.length;
+  const numbers = plan.aggregates.map((_one, index) => [`c${index}`, row[`c${before + index}`] ?? null]);
+  return Object.fromEntries([["n", row.n ?? 0n], ...numbers]);
 }
 
 /** Visitors, and fields that tell who somebody is, need a scope of their own. */
