@@ -38,7 +38,7 @@ export async function askNarrowed(
   compileWhere(where, "events", "w", { scope: sight, now, weights });
   const question = await ask(own, handler, narrow);
   const seen = scopeOf(context, {}, question.settings.scansDays);
-  const compiled = compileWhere(where, "events", "w", { scope: seen, now, weights });
+  const compiled = compileWhere(where, "events", "w", { scope: seen, asked: question.scope, now, weights });
   const { sql, params, asked } = question.scope;
   const scope = {
     sql: `${sql} AND (${compiled.sql})`,

@@ -2,6 +2,9 @@ import { DeviceType, HttpMethod } from "#gen/waymark/analytics/v1/analytics_pb.t
 import { DeviceType as TouchDeviceType } from "#gen/waymark/events/v1/touches_pb.ts";
 import { fail } from "./reasons.ts";
 
+/** A day whose clocks are not changed, in milliseconds; days of UTC are all as long. */
+export const DAY_MS = 86_400_000;
+
 /** The most intervals of one series. */
 export const MOST_INTERVALS = 10_000;
 

@@ -3,7 +3,7 @@ import type { RequestContext } from "#runtime/context.ts";
 import { deviceKey } from "./device-key.ts";
 import type { Params } from "./engine/query.ts";
 import { fail } from "./reasons.ts";
-import { deviceOf } from "./rules.ts";
+import { DAY_MS, deviceOf } from "./rules.ts";
 
 /** What a question is about. Every question has a scope, and every scope a workspace. */
 export interface Scope {
@@ -32,7 +32,6 @@ export interface Narrowing {
 }
 
 /** What a development key may look back. */
-const DAY_MS = 24 * 60 * 60 * 1_000;
 const TEST_MS = 30 * DAY_MS;
 
 /** Since when a workspace keeps events, milliseconds since 1970; undefined: for good. */

@@ -171,7 +171,7 @@ export function round2(value: number): number {
 
 /** In percent, to two decimals; 0 of nothing. */
 export function percent(part: number, whole: number): number {
-  return whole === 0 ? 0 : round2((part / whole) * 100);
+  return whole === 0 ? 0 : Math.round((10_000 * part) / whole) / 100;
 }
 
 /** The least value that so many percent do not exceed; undefined of none. */

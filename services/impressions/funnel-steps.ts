@@ -1,6 +1,7 @@
 import { EarningStatus } from "#gen/waymark/impressions/v1/earnings_pb.ts";
 import { ReferralStatus } from "#gen/waymark/impressions/v1/referrals_pb.ts";
 import type { Principal } from "#runtime/context.ts";
+import { percentOf } from "#runtime/percent.ts";
 import type { Store } from "#runtime/store.ts";
 import { earningModel, type ImpressionDoc, impressionModel, type ReferralDoc, referralModel } from "./model.ts";
 
@@ -35,18 +36,14 @@ export function toSteps({ impressions, referrals, converted, verified, rejected,
     converted: BigInt(converted),
     verified: BigInt(verified),
     rejected: BigInt(rejected),
-    referralRate: percent(referrals, impressions),
-    conversionRate: percent(converted, referrals),
-    verificationRate: percent(verified, referrals),
-    overallRate: percent(verified, impressions),
+    referralRate: percentOf(referrals, impressions),
+    conversionRate: percentOf(converted, referrals),
+    verificationRate: percentOf(verified, referrals),
+    overallRate: percentOf(verified, impressions),
     earnings: [...earnings]
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([currency, { amount, count }]) => ({ currency, amount: BigInt(amount), count: BigInt(count) })),
   };
-}
-
-function percent(part: number, whole: number): number {
-  return whole === 0 ? 0 : Math.round((10_000 * part) / whole) / 100;
 }
 
 /** The impression of a referral. */

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { GetTouchpointFlowResponseSchema, TouchpointDwellSchema } from "#gen/waymark/touchpoints/v1/flow_pb.ts";
 import type { Principal } from "#runtime/context.ts";
+import { percentOf } from "#runtime/percent.ts";
 import type { Store } from "#runtime/store.ts";
 import { type Durations, openDurations } from "./durations.ts";
 import { type TouchpointDoc, type VisitDoc, visitModel } from "./model.ts";
@@ -141,7 +142,7 @@ function toStop({ id, name, value }: TouchpointDoc, stop: Stop = openStop()) {
     uniqueVisits: BigInt(stop.users),
     entries: BigInt(stop.entries),
     drops: BigInt(stop.drops),
-    dropRate: percent(stop.drops, stop.users),
+    dropRate: percentOf(stop.drops, stop.users),
     averageStep: stop.users === 0 ? undefined : round(stop.steps / stop.users),
     dwell: toDwell(stop.dwell),
   };
@@ -162,14 +163,9 @@ function transitionsOf(stops: ReadonlyMap<string, Stop>, hops: Hops) {
       from,
       to,
       count: BigInt(dwell.count()),
-      percentage: percent(dwell.count(), stops.get(from)?.dwell.count() ?? 0),
+      percentage: percentOf(dwell.count(), stops.get(from)?.dwell.count() ?? 0),
       dwell: toDwell(dwell),
     }));
-}
-
-/** A share in percent, to two decimals; 0 of nothing. */
-function percent(part: number, whole: number): number {
-  return whole === 0 ? 0 : round((part / whole) * 100);
 }
 
 function round(value: number): number {

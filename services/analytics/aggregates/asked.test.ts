@@ -27,7 +27,6 @@ describe("refuses", () => {
     ["what is no place", "group_by", (on, by) => on.queryGeo({ groupBy: "browser" }, by)],
     ["an unknown zone", "timezone", (on, by) => on.queryHours({ timezone: "Mars/Base" }, by)],
     ["an offset in place of a zone", "timezone", (on, by) => on.queryCampaigns({ timezone: "+02:00" }, by)],
-    ["an empty zone", "timezone", (on, by) => on.queryBreakdown({ timezone: "" }, by)],
     ["an empty tag", "tag", (on, by) => on.queryFunnel({ tag: "" }, by)],
     ["a limit beyond the most", "limit", (on, by) => on.queryTopLinks({ limit: 5_000 }, by)],
     ["a limit of none", "limit", (on, by) => on.queryGroupedSeries({ limit: 0 }, by)],

@@ -1,7 +1,7 @@
 import { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import { isTimezone } from "#runtime/routing.ts";
 import { fail } from "../reasons.ts";
-import { intervals, MOST_INTERVALS } from "../rules.ts";
+import { DAY_MS, intervals, MOST_INTERVALS } from "../rules.ts";
 
 /** Events are grouped by quarter hours: every zone's hours and days begin at the border of one. */
 export const SLOT_MS = 900_000;
@@ -35,8 +35,8 @@ export function intervalsOf({ start, end, minutes, interval, zone }: Cut): Inter
 const LEAST_MS: Readonly<Record<number, number>> = {
   [CalendarInterval.HOUR]: 1_800_000,
   [CalendarInterval.DAY]: 22 * 3_600_000,
-  [CalendarInterval.WEEK]: 6 * 86_400_000,
-  [CalendarInterval.MONTH]: 27 * 86_400_000,
+  [CalendarInterval.WEEK]: 6 * DAY_MS,
+  [CalendarInterval.MONTH]: 27 * DAY_MS,
 };
 
 /** Beginnings of hours, days, weeks or months of a zone, the first at or before `start`, the last at or before `end`. */
@@ -119,9 +119,9 @@ export function offsetsOf({ start, end, zone }: Pick<Cut, "start" | "end" | "zon
   return { starts, offsets };
 }
 
-/** The time zone of a question, or of the workspace. Refuses a name that is none. */
-export function zoneOf(wanted: string | undefined, absent: string): string {
-  const zone = wanted ?? absent;
+/** The time zone that a question names, or the workspace's where it names none: an empty text is none. Refuses what is no IANA name. */
+export function zoneOf(wanted: string | undefined, workspaceZone: string): string {
+  const zone = wanted || workspaceZone;
   if (!isTimezone(zone)) throw fail("TIMEZONE_UNKNOWN", { field: "timezone" });
   return zone;
 }

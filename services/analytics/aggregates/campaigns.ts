@@ -1,8 +1,9 @@
+import { percentOf } from "#runtime/percent.ts";
 import type { Row } from "../engine/query.ts";
 import { IDENTIFIED } from "../fields/levels.ts";
 import { count32 } from "../rules.ts";
 import type { Asked } from "./asked.ts";
-import { percentOf, plus } from "./range.ts";
+import { plus } from "./range.ts";
 
 /** Events by the tags that links have now, the largest first, ties by tag. A link with several is in each. */
 export async function readCampaigns(asked: Asked, limit: number) {

@@ -1,5 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Params } from "../engine/query.ts";
+import { DAY_MS } from "../rules.ts";
 import { firstMs, lastMs } from "../scope.ts";
 import type { Asked } from "./asked.ts";
 import { offsetsOf } from "./calendar.ts";
@@ -15,7 +16,7 @@ export interface Clock {
 
 /** Intake takes no scan that is older: so there are few changes of a zone's clocks. */
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
-const AHEAD_MS = 86_400_000;
+const AHEAD_MS = DAY_MS;
 
 /**
  * What the clocks of a zone said at the times of a column. The spans between two changes of the clocks are found once; an

@@ -1,11 +1,12 @@
 import type { GroupByDimension } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import { percentOf } from "#runtime/percent.ts";
 import type { Row } from "../engine/query.ts";
 import { IDENTIFIED } from "../fields/levels.ts";
 import type { Asked } from "./asked.ts";
 import { type Dimension, dimensionOf } from "./dimensions.ts";
 import { memberOf, nameSql } from "./members.ts";
 import type { Period } from "./periods.ts";
-import { percentOf, plus } from "./range.ts";
+import { plus } from "./range.ts";
 
 /** What a period adds up to. */
 export interface Numbers {

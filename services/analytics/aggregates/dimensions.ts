@@ -1,6 +1,8 @@
 import { GroupByDimension, GroupByDimensionSchema } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import type { Params } from "../engine/query.ts";
 import { fieldOf } from "../fields/fields.ts";
+import type { Place } from "../fields/levels.ts";
+import { spanOf, visitTypeSql } from "../fields/visit-type.ts";
 import { fail } from "../reasons.ts";
 import type { Asked } from "./asked.ts";
 import { clockOf } from "./clock.ts";
@@ -34,6 +36,7 @@ const FIELDS: Readonly<Record<number, string>> = {
   [GroupByDimension.UTM_CAMPAIGN]: "utmCampaign",
   [GroupByDimension.LINK]: "linkId",
   [GroupByDimension.RULE]: "rule",
+  [GroupByDimension.DESTINATION]: "destination",
 };
 
 /** What people read of a member that is not known. */
@@ -45,13 +48,8 @@ const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
 const TAGS = `SELECT link_id AS key, unnest(list_distinct(tags)) AS member FROM links
   WHERE workspace = $workspace AND test = $test`;
 
-const B64_ID = "replace(replace(rtrim(to_base64(encode(id)), '='), '+', '-'), '/', '_')";
-
-/** Where a device was sent, without the parameter that tells the destination which scan it was: one place, one member. */
-export const DESTINATION = `CASE WHEN contains(destination, '=' || id) OR contains(destination, '=' || ${B64_ID})
-  THEN regexp_replace(replace(replace(destination, '=' || id, '=' || chr(1)), '=' || ${B64_ID}, '=' || chr(1)),
-    '[?&][^=?&#]+=' || chr(1), '')
-  ELSE destination END`;
+/** For fields that look at no past. */
+const PLAIN: Place = { seen: "true", asked: { sql: "true", hasStart: false }, now: "0" };
 
 /** How a question is grouped. */
 export function dimensionOf(dimension: GroupByDimension, asked: Asked): Dimension {
@@ -59,8 +57,6 @@ export function dimensionOf(dimension: GroupByDimension, asked: Asked): Dimensio
   switch (dimension) {
     case GroupByDimension.TAG:
       return { ...plain, key: "link_id", spread: TAGS, labelOf: (code) => code || "Untagged" };
-    case GroupByDimension.DESTINATION:
-      return { ...plain, key: textOf(DESTINATION) };
     case GroupByDimension.HOUR_OF_DAY: {
       const { hour, params } = clockOf("scanned_at", asked);
       return { ...plain, key: textOf(hour), params, labelOf: (code) => `${code.padStart(2, "0")}:00` };
@@ -70,31 +66,17 @@ export function dimensionOf(dimension: GroupByDimension, asked: Asked): Dimensio
       return { ...plain, key: textOf(weekday), params, labelOf: (code) => DAYS[Number(code) - 1] ?? code };
     }
     case GroupByDimension.VISIT_TYPE:
-      return { ...plain, key: textOf(visitTypeSql(asked)) };
+      return { ...plain, key: textOf(visitTypeSql(spanOf(asked.scope), asked.whole.sql)) };
     default: {
       const field = fieldOf("events", FIELDS[dimension] ?? "");
       if (field === undefined) throw fail("DIMENSION_UNKNOWN", { field: "group_by", known: KNOWN });
       return {
         ...plain,
-        key: textOf(field.sql({ seen: "true", now: "0" })),
+        key: textOf(field.sql(PLAIN)),
         isLink: dimension === GroupByDimension.LINK,
       };
     }
   }
-}
-
-/**
- * First or returning. An event is a first one when it is its device's first of its link in the question, and there is none
- * before the question. Of two in the same millisecond either may be it: they are in the same place of every grouping.
- */
-function visitTypeSql({ scope, whole }: Pick<Asked, "scope" | "whole">): string {
-  const firsts = `f AS MATERIALIZED (SELECT link_id, device_key, arg_min(rowid, scanned_at) AS row FROM events
-    WHERE ${scope.sql} AND device_key IS NOT NULL GROUP BY 1, 2)`;
-  const older = `SELECT DISTINCT link_id, device_key FROM events WHERE ${whole.sql} AND scanned_at < $start
-    AND (link_id, device_key) IN (SELECT (link_id, device_key) FROM f)`;
-  const rows = scope.params.start === undefined ? "f" : `f ANTI JOIN (${older}) o USING (link_id, device_key)`;
-  return `CASE WHEN device_key IS NULL THEN NULL WHEN row_id IN (WITH ${firsts} SELECT row FROM ${rows})
-    THEN 'VISIT_TYPE_FIRST' ELSE 'VISIT_TYPE_RETURNING' END`;
 }
 
 function textOf(sql: string): string {

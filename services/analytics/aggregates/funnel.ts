@@ -1,8 +1,8 @@
+import { percentOf } from "#runtime/percent.ts";
 import type { Row } from "../engine/query.ts";
+import { DESTINATION } from "../fields/destination.ts";
 import { IDENTIFIED } from "../fields/levels.ts";
 import type { Asked } from "./asked.ts";
-import { DESTINATION } from "./dimensions.ts";
-import { percentOf } from "./range.ts";
 
 /** The steps, and which events of the entry reach each. */
 const STEPS = [

@@ -1,8 +1,9 @@
 import type { GroupByDimension } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
+import { percentOf } from "#runtime/percent.ts";
 import { count32 } from "../rules.ts";
 import type { Asked } from "./asked.ts";
 import { type Dimension, dimensionOf } from "./dimensions.ts";
-import { percentOf, plus } from "./range.ts";
+import { plus } from "./range.ts";
 
 /** One member of a dimension. */
 export interface Member {

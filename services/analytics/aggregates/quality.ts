@@ -3,13 +3,14 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { LedgerService } from "#gen/waymark/scans/v1/ledger_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { as, internalContext } from "#runtime/internal.ts";
+import { percentOf } from "#runtime/percent.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
+import { DESTINATION } from "../fields/destination.ts";
 import { count32 } from "../rules.ts";
 import { lastMs, withPrograms } from "../scope.ts";
 import type { Asked } from "./asked.ts";
-import { DESTINATION } from "./dimensions.ts";
-import { percentOf, plus } from "./range.ts";
+import { plus } from "./range.ts";
 
 const OUTCOME = `CASE WHEN NOT human THEN 'filtered' WHEN destination IS NOT NULL THEN 'redirected'
   WHEN method IS NULL THEN 'recorded' ELSE 'failed' END`;

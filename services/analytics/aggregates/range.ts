@@ -2,6 +2,7 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CalendarInterval } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
 import type { Asking } from "../asking.ts";
 import type { Params } from "../engine/query.ts";
+import { DAY_MS } from "../rules.ts";
 import { lastMs } from "../scope.ts";
 import { type Intervals, intervalsOf, SLOT_MS } from "./calendar.ts";
 
@@ -10,8 +11,6 @@ export interface Ranged {
   startDate?: Timestamp | undefined;
   endDate?: Timestamp | undefined;
 }
-
-const DAY_MS = 86_400_000;
 
 /** The range of a series: 30 days until now where the request leaves it open. */
 export function withRange({ startDate, endDate }: Ranged, now: number): { startDate: Timestamp; endDate: Timestamp } {
@@ -72,9 +71,4 @@ export function msOf(time: Timestamp): number {
 /** The scope of a question with more values. */
 export function plus(asking: Asking, params: Params): Params {
   return { ...asking.scope.params, ...params };
-}
-
-/** Percent of a whole, rounded to two decimals; 0 of nothing. */
-export function percentOf(part: number, whole: number): number {
-  return whole === 0 ? 0 : Math.round((10_000 * part) / whole) / 100;
 }

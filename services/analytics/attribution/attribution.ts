@@ -1,5 +1,5 @@
 import { AttributionBy, AttributionMember, AttributionModel } from "#gen/waymark/analytics/v1/attribution_pb.ts";
-import { percent } from "../cohorts/standing.ts";
+import { percentOf } from "#runtime/percent.ts";
 import type { Row } from "../engine/query.ts";
 import { linkNames } from "../journeys/names.ts";
 import type { NarrowedQuestion } from "../narrowing.ts";
@@ -157,7 +157,7 @@ function credited(members: readonly Member[], models: readonly AttributionModel[
     ...member,
     credit: Object.fromEntries(columns.map(({ name, credits }) => [name, credits[index] ?? 0])),
     percentage: Object.fromEntries(
-      columns.map(({ name, credits }) => [name, percent(credits[index] ?? 0, conversions)]),
+      columns.map(({ name, credits }) => [name, percentOf(credits[index] ?? 0, conversions)]),
     ),
   }));
 }

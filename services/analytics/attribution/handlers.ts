@@ -6,10 +6,11 @@ import {
   ConversionCounting,
 } from "#gen/waymark/analytics/v1/attribution_pb.ts";
 import { contextOf } from "#runtime/context.ts";
+import { zoneOf } from "../aggregates/calendar.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import { explain } from "../explain.ts";
-import { DAY_MS, zoneOf } from "../forecast/zone.ts";
 import { askNarrowed, type NarrowedQuestion } from "../narrowing.ts";
+import { DAY_MS } from "../rules.ts";
 import { firstMs, lastMs, scopeOf } from "../scope.ts";
 import { ALL_MODELS, readAttribution } from "./attribution.ts";
 import { goalOf, goalsSql } from "./goals.ts";
@@ -25,7 +26,7 @@ export function attributionHandlers(own: AnalyticsDeps): ServiceImpl<typeof Attr
 
 async function answerAttribution(own: AnalyticsDeps, request: AnalyzeAttributionRequest, handler: HandlerContext) {
   const { linkId, tag, where, startDate, endDate, timezone, models, conversion } = request;
-  if (timezone) zoneOf(timezone, "UTC");
+  zoneOf(timezone, "UTC");
   const goal = goalOf(conversion);
   scopeOf(contextOf(handler), { startDate, endDate });
   const question = await askNarrowed(own, handler, { linkId, tag, where });

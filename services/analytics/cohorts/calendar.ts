@@ -1,6 +1,7 @@
 import { CohortInterval } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
 import type { Params } from "../engine/query.ts";
-import { DAY_MS, dateOf, localOf, localSql, offsetsOf } from "../forecast/zone.ts";
+import { dateOf, localOf, localSql, offsetsOf } from "../forecast/zone.ts";
+import { DAY_MS } from "../rules.ts";
 
 /** Calendar intervals of a zone, each with an index that counts up. */
 export interface Calendar {

@@ -1,7 +1,8 @@
+import { percentOf } from "#runtime/percent.ts";
 import type { Goals } from "../attribution/goals.ts";
 import type { Params, Row } from "../engine/query.ts";
 import type { Dimension } from "./dimensions.ts";
-import { percent, round, type Standing } from "./standing.ts";
+import { round, type Standing } from "./standing.ts";
 
 /** What is asked of cohorts. */
 export interface CohortQuestion {
@@ -137,7 +138,7 @@ function cohortOf(cohort: string, rows: readonly Row[], wholeIndex: number): Coh
       offset,
       eligible,
       visitors,
-      rate: percent(visitors, eligible),
+      rate: percentOf(visitors, eligible),
       scans,
       conversions,
       ...lifetime,

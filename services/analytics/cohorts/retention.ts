@@ -1,5 +1,7 @@
+import { percentOf } from "#runtime/percent.ts";
 import type { Params, Row } from "../engine/query.ts";
-import { percent, round, type Standing } from "./standing.ts";
+import { DAY_MS } from "../rules.ts";
+import { round, type Standing } from "./standing.ts";
 import { readStickiness, type Stickiness } from "./stickiness.ts";
 
 /** One point of the curve. */
@@ -36,7 +38,6 @@ export interface Retention {
 
 /** So many events or more are one group. */
 const MANY = 20;
-const DAY_MS = 86_400_000;
 
 /**
  * One statement. `reach` is how many intervals of a member are over, `latest` the last of them in which it came or, where it
@@ -84,7 +85,7 @@ export async function readRetention(standing: Standing, periods: number): Promis
     curve: curveOf(byKind),
     visitors,
     returningVisitors: returning,
-    returningRate: percent(returning, visitors),
+    returningRate: percentOf(returning, visitors),
     scans,
     scansPerVisitor: visitors === 0 ? 0 : round(scans / visitors),
     medianDaysToReturn: typeof back?.a === "bigint" ? round(Number(back.a) / DAY_MS) : undefined,
@@ -107,7 +108,7 @@ function curveOf(byKind: ReadonlyMap<string, readonly Row[]>): RetentionPoint[] 
   for (let offset = 0; offset <= longest; offset += 1) {
     const [eligible, rollingVisitors] = [fromOn(reach, offset), fromOn(latest, offset)];
     const visitors = came.get(offset) ?? 0;
-    const rates = { rate: percent(visitors, eligible), rollingRate: percent(rollingVisitors, eligible) };
+    const rates = { rate: percentOf(visitors, eligible), rollingRate: percentOf(rollingVisitors, eligible) };
     curve.push({ offset, eligible, visitors, rollingVisitors, ...rates });
   }
   return curve;
@@ -124,5 +125,5 @@ function frequencyOf(rows: readonly Row[], visitors: number): Frequency[] {
   return rows
     .map(({ step, n }) => ({ scans: Number(step), visitors: Number(n) }))
     .toSorted((one, other) => one.scans - other.scans)
-    .map((one) => ({ ...one, orMore: one.scans === MANY, percentage: percent(one.visitors, visitors) }));
+    .map((one) => ({ ...one, orMore: one.scans === MANY, percentage: percentOf(one.visitors, visitors) }));
 }

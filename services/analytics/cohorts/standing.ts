@@ -2,9 +2,9 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { CohortInterval } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
+import { zoneOf } from "../aggregates/calendar.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import { completeness } from "../forecast/history.ts";
-import { zoneOf } from "../forecast/zone.ts";
 import { askNarrowed, type Narrowed, type NarrowedQuestion } from "../narrowing.ts";
 import { firstMs, lastMs, scopeOf } from "../scope.ts";
 import { type Calendar, calendarOf } from "./calendar.ts";
@@ -32,7 +32,7 @@ export interface Asked extends Narrowed {
 /** The question of a request: events are narrowed by its end, never by its start, which is about first events. */
 export async function standingOf(own: AnalyticsDeps, handler: HandlerContext, asked: Asked): Promise<Standing> {
   const { startDate, endDate, timezone, interval, ...narrow } = asked;
-  if (timezone) zoneOf(timezone, "UTC");
+  zoneOf(timezone, "UTC");
   scopeOf(contextOf(handler), { startDate, endDate });
   const question = await askNarrowed(own, handler, { ...narrow, endDate });
   const zone = zoneOf(timezone, question.settings.timezone);
@@ -57,11 +57,6 @@ async function firstEvent({ duck, scope, signal }: NarrowedQuestion, end: number
 export function eitherOf<T extends number>(one: T, other: T, field: string): T {
   if (one !== 0 && other !== 0 && one !== other) throw fail("INVALID_FIELD", { field, must: "must be given once" });
   return one === 0 ? other : one;
-}
-
-/** A share in percent, to two decimals; 0 of nothing. */
-export function percent(part: number, whole: number): number {
-  return whole === 0 ? 0 : round((part / whole) * 100);
 }
 
 /** To two decimals. */

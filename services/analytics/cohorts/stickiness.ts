@@ -1,6 +1,8 @@
 import { CohortInterval } from "#gen/waymark/analytics/v1/cohorts_pb.ts";
+import { percentOf } from "#runtime/percent.ts";
+import { DAY_MS } from "../rules.ts";
 import { calendarOf } from "./calendar.ts";
-import { percent, round, type Standing } from "./standing.ts";
+import { round, type Standing } from "./standing.ts";
 
 /** How much of a month's visitors come on a day. */
 export interface Stickiness {
@@ -19,7 +21,7 @@ const NOTHING: Stickiness = { days: 0, averageDailyVisitors: 0, visitors: 0, per
 export async function readStickiness({ question, zone, start, whole }: Standing): Promise<Stickiness> {
   const { duck, scope, signal } = question;
   const from = Math.max(start ?? 0, question.floor?.at ?? 0);
-  const calendar = calendarOf(zone, CohortInterval.DAY, { start: whole - (DAYS + 2) * 86_400_000, end: whole });
+  const calendar = calendarOf(zone, CohortInterval.DAY, { start: whole - (DAYS + 2) * DAY_MS, end: whole });
   const last = calendar.indexOf(whole + 1);
   let first = last - DAYS;
   while (first < last && calendar.startOf(first) < from) first += 1;
@@ -31,5 +33,5 @@ export async function readStickiness({ question, zone, start, whole }: Standing)
   const [row] = await duck.rows(sql, { ...scope.params, ...calendar.params, ...range }, signal);
   const [days, visitors, visits] = [last - first, Number(row?.visitors ?? 0), Number(row?.visits ?? 0)];
   if (visitors === 0) return { ...NOTHING, days };
-  return { days, visitors, averageDailyVisitors: round(visits / days), percentage: percent(visits / days, visitors) };
+  return { days, visitors, averageDailyVisitors: round(visits / days), percentage: percentOf(visits / days, visitors) };
 }

@@ -3,7 +3,6 @@ import type { Cursor } from "../cursor.ts";
 import { deviceKey } from "../device-key.ts";
 import type { Row } from "../engine/query.ts";
 import { readWatermark } from "../feed/watermark.ts";
-import { firstRows } from "../fields/levels.ts";
 import { asOf } from "../scope.ts";
 
 /** A page of rows, and how many match in all. */
@@ -57,7 +56,8 @@ export async function readFirsts({ duck, signal, scope }: Asking, rows: readonly
   if (known.length === 0) return new Set();
   const newest = known.reduce((most, row) => Math.max(most, Number(row.scanned_at)), Number.NEGATIVE_INFINITY);
   const params = { ...scope.params, newest: BigInt(newest), keys: distinct(known, "device_id").map(deviceKey) };
-  const sql = firstRows(`${scope.sql} AND scanned_at <= $newest AND device_key IN (SELECT unnest($keys))`, "id");
+  const sql = `SELECT arg_min(id, (scanned_at, rowid)) AS first FROM events WHERE ${scope.sql}
+    AND scanned_at <= $newest AND device_key IN (SELECT unnest($keys)) GROUP BY link_id, device_key`;
   return new Set((await duck.rows(sql, params, signal)).map((row) => String(row.first)));
 }
 

@@ -16,11 +16,10 @@ import type { ServiceDeps } from "#runtime/service.ts";
 import { type AnalyticsDeps, ask } from "../asking.ts";
 import { checkPersonal, compileWhere } from "../fields/where.ts";
 import { fail } from "../reasons.ts";
+import { DAY_MS } from "../rules.ts";
 import { type ExportDoc, exportModel, type State } from "./model.ts";
 import { columnsOf, contentTypeOf } from "./rows.ts";
 import { LEASE_MS, tasksOf } from "./runner.ts";
-
-const DAY_MS = 86_400_000;
 
 /** How long files are kept. */
 const KEPT_MS = 7 * DAY_MS;

@@ -2,8 +2,11 @@ import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import type { Params } from "../engine/query.ts";
 import { eventFields, type QueryField } from "../fields/fields.ts";
+import type { Place } from "../fields/levels.ts";
+import { spanOf } from "../fields/visit-type.ts";
 import { compileWhere } from "../fields/where.ts";
 import { fail } from "../reasons.ts";
+import type { Scope } from "../scope.ts";
 import type { ExportDoc } from "./model.ts";
 
 /** The columns of these names, in this order; all but those that look at the past when there is none. Refuses unknown ones. */
@@ -26,28 +29,33 @@ export interface Selection {
 
 /** The rows of an export, of the moment of its snapshot. `workspace` is the only one that it can reach. */
 export function selectionOf(workspace: string, doc: ExportDoc, upTo: number): Selection {
-  const seen = "workspace = $workspace AND human AND test = $test AND scanned_at >= $floor";
-  const own = { workspace, test: doc.test, floor: BigInt(Math.floor(doc.floor ?? -8.64e15)) };
-  const scope = { sql: seen, params: own, asked: [] };
-  const conditions = doc.where.list.map((one) => fromJson(ConditionSchema, one as JsonValue));
-  const { sql, params } = compileWhere(conditions, "events", "w", { scope, now: doc.createdAt });
-  const range: Record<string, bigint> = { upTo: BigInt(upTo) };
-  let where = `${seen} AND position <= $upTo AND (${sql})`;
+  const scope = seenBy(workspace, doc, upTo);
+  const asked = { ...scope, params: { ...scope.params } as Record<string, Params[string]> };
   if (doc.start !== undefined) {
-    where += " AND scanned_at >= $start";
-    range.start = BigInt(Math.floor(doc.start));
+    asked.sql += " AND scanned_at >= $start";
+    asked.params.start = BigInt(Math.floor(doc.start));
   }
   if (doc.end !== undefined) {
-    where += " AND scanned_at <= $end";
-    range.end = BigInt(Math.floor(doc.end));
+    asked.sql += " AND scanned_at <= $end";
+    asked.params.end = BigInt(Math.floor(doc.end));
   }
-  const columns = columnsOf(doc.fields).map((field) => `${cellOf(field, { seen, doc })} AS "${field.name}"`);
-  return { columns: columns.join(", "), from: `touches WHERE ${where}`, params: { ...params, ...own, ...range } };
+  const conditions = doc.where.list.map((one) => fromJson(ConditionSchema, one as JsonValue));
+  const { sql, params } = compileWhere(conditions, "events", "w", { scope, asked, now: doc.createdAt });
+  const place = { seen: scope.sql, asked: spanOf(asked), now: "0" };
+  const columns = columnsOf(doc.fields).map((field) => `${cellOf(field, { place, doc })} AS "${field.name}"`);
+  return { columns: columns.join(", "), from: `touches WHERE ${asked.sql} AND (${sql})`, params };
+}
+
+/** All that whoever asked for an export sees, as of its moment. */
+function seenBy(workspace: string, { test, floor = -8.64e15 }: ExportDoc, upTo: number): Scope {
+  const sql = "workspace = $workspace AND human AND test = $test AND scanned_at >= $floor AND position <= $upTo";
+  const params = { workspace, test, floor: BigInt(Math.floor(floor)), upTo: BigInt(upTo) };
+  return { sql, params, asked: [] };
 }
 
 /** A value as the format has it: times as ISO 8601 with milliseconds, in Parquet as timestamps; texts in CSV are no formulas. */
-function cellOf(field: QueryField, { seen, doc }: { seen: string; doc: ExportDoc }): string {
-  const sql = field.sql({ seen, now: "0" });
+function cellOf(field: QueryField, { place, doc }: { place: Place; doc: ExportDoc }): string {
+  const sql = field.record ?? field.sql(place);
   if (field.kind === "time") {
     const time = `make_timestamp((${sql}) * 1000)`;
     return doc.format === "parquet" ? time : `strftime(${time}, '%Y-%m-%dT%H:%M:%S.%gZ')`;

@@ -81,13 +81,19 @@ async function ask(workspace: string, changed: readonly Changed[], deps: ChangeD
   return changed.map((one) => ({ ...one, target: targets.get(one.codeId) }));
 }
 
+/** What a deleted code was stays in its row; being deleted is a change like any other, and stands where it was told. */
+const DELETED = `UPDATE links SET status = 'deleted', changed = gone.position
+  FROM (SELECT unnest($ids) AS id, unnest($positions) AS position) gone
+  WHERE workspace = $workspace AND link_id = gone.id`;
+
 async function write({ run, append }: Writer, found: readonly Found[]): Promise<void> {
   const gone = found.filter(({ target }) => target === undefined);
   const live = found.filter(({ target }) => target?.purpose === Purpose.MARKETING);
   for (const [workspace, some] of Map.groupBy(gone, (one) => one.workspace))
-    await run("UPDATE links SET status = 'deleted' WHERE workspace = $workspace AND list_contains($ids, link_id)", {
+    await run(DELETED, {
       workspace,
       ids: some.map(({ codeId }) => codeId),
+      positions: some.map(({ position }) => BigInt(position)),
     });
   for (const [workspace, some] of Map.groupBy(live, (one) => one.workspace))
     await run("DELETE FROM links WHERE workspace = $workspace AND list_contains($ids, link_id)", {

@@ -1,4 +1,6 @@
-import { type From, firstRows, IDENTIFIED, type Level, type Place } from "./levels.ts";
+import { DESTINATION } from "./destination.ts";
+import { type From, IDENTIFIED, type Level, type Place } from "./levels.ts";
+import { visitTypeSql } from "./visit-type.ts";
 
 /** Kinds of values. Times are milliseconds since 1970 in SQL and ISO 8601 outside; `strings` are several texts. */
 export type FieldKind = "string" | "number" | "time" | "boolean" | "enum" | "strings";
@@ -11,6 +13,8 @@ export interface QueryField {
   level: Level;
   /** SQL of its value over the columns of its level, see `levels.ts`. An enum's value is its word. */
   sql: (place: Place) => string;
+  /** SQL of what a record of an event says, where that is more than what events are grouped and compared by. */
+  record: string | undefined;
   /** It looks at all that the caller sees, whatever else narrows the question. */
   isPast: boolean;
   /** The words of an enum, in full. */
@@ -21,11 +25,13 @@ export interface QueryField {
   about: string;
 }
 
+const NOTHING_MORE = { record: undefined, words: [], key: undefined };
+
 type Given = Partial<Omit<QueryField, "name" | "kind" | "about">> & { column?: string };
 
 function field(name: string, kind: FieldKind, about: string, given: Given = {}): QueryField {
   const { column = name, ...rest } = given;
-  return { name, kind, about, level: "event", sql: () => column, isPast: false, words: [], key: undefined, ...rest };
+  return { name, kind, about, level: "event", sql: () => column, isPast: false, ...NOTHING_MORE, ...rest };
 }
 
 const DEVICE_WORDS = ["DEVICE_TYPE_UNKNOWN", "DEVICE_TYPE_MOBILE", "DEVICE_TYPE_TABLET", "DEVICE_TYPE_DESKTOP"];
@@ -64,8 +70,7 @@ const OF_EVENTS: readonly QueryField[] = [
   field("deviceId", "string", "Pseudonym of the device.", { column: "device_id" }),
   field("action", "enum", "What it was.", { column: "'ACTION_SCAN'", words: ["ACTION_SCAN"] }),
   field("visitType", "enum", "Whether the device met this link before.", {
-    sql: ({ seen }) => `CASE WHEN device_key IS NULL THEN NULL WHEN row_id IN (${firstRows(seen)})
-      THEN 'VISIT_TYPE_FIRST' ELSE 'VISIT_TYPE_RETURNING' END`,
+    sql: ({ asked, seen }) => visitTypeSql(asked, seen),
     words: VISIT_WORDS,
     isPast: true,
   }),
@@ -75,7 +80,10 @@ const OF_EVENTS: readonly QueryField[] = [
   field("utmSource", "string", "utm_source of the scan.", { column: "utm_source" }),
   field("utmMedium", "string", "utm_medium of the scan.", { column: "utm_medium" }),
   field("utmCampaign", "string", "utm_campaign of the scan.", { column: "utm_campaign" }),
-  field("destination", "string", "Where the device was sent."),
+  field("destination", "string", "Where the device was sent, without the parameter that says which scan it was.", {
+    sql: () => DESTINATION,
+    record: "destination",
+  }),
   field("rule", "string", "Name of the routing rule that decided."),
   field("httpMethod", "enum", "HTTP method of the scan.", { sql: () => METHOD, words: METHOD_WORDS }),
   field("conversationStarted", "boolean", "Whether a conversation began.", { column: "talked" }),

@@ -1,4 +1,6 @@
+import { DAY_MS } from "../rules.ts";
 import { scoresSql } from "../scoring/score-sql.ts";
+import type { Span } from "./visit-type.ts";
 
 /** What is asked about. */
 export type From = "events" | "visitors";
@@ -13,6 +15,8 @@ export type Level = "event" | "link" | "profile" | "attribute" | "visitor" | "la
 export interface Place {
   /** Condition (follows WHERE) of all events that the caller sees. */
   seen: string;
+  /** Those of them that the question is about. */
+  asked: Span;
   /** Parameter that holds the time of the question, milliseconds since 1970: "$wNow". */
   now: string;
 }
@@ -27,9 +31,6 @@ export interface Relation {
 }
 
 const OWN = "workspace = $workspace AND test = $test";
-
-/** Milliseconds of a day. */
-const DAY_MS = 86_400_000;
 
 /**
  * One row a visitor, over the events of a condition: what it did there, and `last_row`, its latest event. Only those
@@ -71,9 +72,3 @@ export function relationOf(level: Exclude<Level, "event">, { seen, now }: Place,
 
 /** Whether a row's visitor was identified; a row of no visitor was not. */
 export const IDENTIFIED = `coalesce(visitor_key IN (SELECT visitor_key FROM visitors WHERE ${OWN} AND identified_at IS NOT NULL), false)`;
-
-/** SQL of the rows, or the ids, that were their device's first event of their link, among all events of a condition. */
-export function firstRows(condition: string, by: "rowid" | "id" = "rowid"): string {
-  return `SELECT arg_min(${by}, (scanned_at, rowid)) AS first FROM events WHERE ${condition} AND device_key IS NOT NULL
-    GROUP BY link_id, device_key`;
-}

@@ -10,6 +10,7 @@ import { fieldOf, isPersonal, namesOf, type QueryField } from "./fields.ts";
 import { type From, type Place, relationOf } from "./levels.ts";
 import { comparedOf, predicateOf } from "./predicate.ts";
 import { openValues, type Values } from "./values.ts";
+import { spanOf } from "./visit-type.ts";
 
 /** A condition in SQL that follows WHERE or AND, with the values of its parameters. */
 export interface Where {
@@ -21,6 +22,8 @@ export interface Where {
 export interface Seen {
   /** All that the caller sees: its scope without narrowing. */
   scope: Scope;
+  /** What the question is about, narrowed by link, tag, visitor and time alone; all, when it is absent. */
+  asked?: Scope | undefined;
   /** Time of the question, milliseconds since 1970. */
   now: number;
   /** Weights of the workspace's lead score; without them `score` is refused. */
@@ -56,8 +59,8 @@ export function compileWhere(conditions: readonly Condition[], from: From, prefi
 }
 
 /** The values that fields about the past of visitors need. */
-export function paramsOf({ scope, weights }: Seen): Params {
-  return { ...scope.params, ...(weights === undefined ? {} : weightParams(weights)) };
+export function paramsOf({ scope, asked, weights }: Seen): Params {
+  return { ...scope.params, ...asked?.params, ...(weights === undefined ? {} : weightParams(weights)) };
 }
 
 /** Refuses a key that may not see visitors. */
@@ -84,8 +87,8 @@ export function checkPersonal(
 }
 
 /** Where fields find the past, with the time of the question bound. */
-export function placeOf({ scope, now }: Seen, values: Values): Place {
-  return { seen: scope.sql, now: values.bindAs("Now", BigInt(Math.floor(now))) };
+export function placeOf({ scope, asked = scope, now }: Seen, values: Values): Place {
+  return { seen: scope.sql, asked: spanOf(asked), now: values.bindAs("Now", BigInt(Math.floor(now))) };
 }
 
 interface Single {
@@ -109,7 +112,7 @@ function one({ condition, path, from, values, place, hasScore }: Single): string
 }
 
 /** For fields that look at no past. */
-const NOWHERE: Place = { seen: "false", now: "0" };
+const NOWHERE: Place = { seen: "false", asked: { sql: "false", hasStart: false }, now: "0" };
 
 /** A predicate over the rows of a field's level, as one over the rows of the question. */
 function within(

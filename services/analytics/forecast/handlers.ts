@@ -8,9 +8,11 @@ import {
   type ForecastService,
 } from "#gen/waymark/analytics/v1/forecast_pb.ts";
 import { contextOf } from "#runtime/context.ts";
+import { zoneOf } from "../aggregates/calendar.ts";
 import { type AnalyticsDeps, ask, type Question } from "../asking.ts";
 import { explain } from "../explain.ts";
 import { fail } from "../reasons.ts";
+import { DAY_MS } from "../rules.ts";
 import { lastMs } from "../scope.ts";
 import { bestTimes, FEWEST_TIMED, FEWEST_WEEKS, type Slot } from "./best-time.ts";
 import { FEWEST_DAYS, FEWEST_EVENTS, type Forecast } from "./forecast.ts";
@@ -25,7 +27,7 @@ import {
 } from "./history.ts";
 import { keptForecast } from "./kept.ts";
 import type { ForecastDoc } from "./model.ts";
-import { DAY_MS, dateOf, zoneOf } from "./zone.ts";
+import { dateOf } from "./zone.ts";
 
 const DEFAULT_DAYS = 14;
 const DEFAULT_LEVEL = 0.8;
@@ -62,7 +64,7 @@ async function standingOf(
   handler: HandlerContext,
 ): Promise<Standing> {
   const { linkId, tag, startDate, endDate, timezone } = request;
-  if (timezone) zoneOf(timezone, "UTC");
+  zoneOf(timezone, "UTC");
   const question = await ask(own, handler, { linkId, tag, startDate, endDate });
   const found = await completeness(question, own.log, contextOf(handler).now());
   const until = endDate === undefined ? found.until : Math.min(found.until, Number(lastMs(endDate)) + 1);

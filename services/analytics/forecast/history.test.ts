@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DAY_MS } from "../rules.ts";
 import { completeness, readHistory, readWeekHours } from "./history.ts";
 import { randomOf } from "./test-series.ts";
 import { openTable, type PlainEvent, type Table } from "./test-table.ts";
-import { DAY_MS, dateOf } from "./zone.ts";
+import { dateOf } from "./zone.ts";
 
 let table: Table;
 beforeEach(async () => {

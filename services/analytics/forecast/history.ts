@@ -2,8 +2,9 @@ import type { AnalyticsDeps, Asking } from "../asking.ts";
 import type { Params } from "../engine/query.ts";
 import { FEED_SUBJECTS } from "../feed/changes.ts";
 import { readWatermark } from "../feed/watermark.ts";
+import { DAY_MS } from "../rules.ts";
 import type { Scope } from "../scope.ts";
-import { DAY_MS, HOUR_MS, localOf, localSql, offsetsOf } from "./zone.ts";
+import { HOUR_MS, localOf, localSql, offsetsOf } from "./zone.ts";
 
 /** The most days that are looked at. */
 export const MOST_DAYS = 730;

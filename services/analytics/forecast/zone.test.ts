@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { DAY_MS, dateOf, localOf, offsetsOf } from "./zone.ts";
+import { DAY_MS } from "../rules.ts";
+import { dateOf, localOf, offsetsOf } from "./zone.ts";
 
 const at = (time: string) => Date.parse(time);
 

@@ -1,8 +1,7 @@
-import { zoneOf as namedZone, offsetsOf as spansOf } from "../aggregates/calendar.ts";
+import { offsetsOf as spansOf } from "../aggregates/calendar.ts";
 import type { Params } from "../engine/query.ts";
+import { DAY_MS } from "../rules.ts";
 
-/** Length of a day whose clocks are not changed. */
-export const DAY_MS = 86_400_000;
 export const HOUR_MS = 3_600_000;
 
 /** The clocks of a zone over a range: from each of `starts` on they are so many milliseconds ahead of UTC. */
@@ -11,11 +10,6 @@ export type Clocks = ReturnType<typeof spansOf>;
 /** The clocks of a zone between two times. */
 export function offsetsOf(zone: string, { start, end }: { start: number; end: number }): Clocks {
   return spansOf({ zone, start, end });
-}
-
-/** The zone of a question: the one it names, or the workspace's. Refuses what is no name of the IANA database. */
-export function zoneOf(named: string | undefined, workspaceZone: string): string {
-  return namedZone(named || undefined, workspaceZone);
 }
 
 /** The time that clocks show, as milliseconds since their 1970. */

@@ -5,10 +5,10 @@ import {
   type JourneyService,
 } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { fail } from "#runtime/failure.ts";
+import { zoneOf } from "../aggregates/calendar.ts";
 import type { AnalyticsDeps } from "../asking.ts";
 import { eitherOf } from "../cohorts/standing.ts";
 import { explain } from "../explain.ts";
-import { zoneOf } from "../forecast/zone.ts";
 import { askNarrowed } from "../narrowing.ts";
 import { readJourneys } from "./journeys.ts";
 
@@ -23,7 +23,7 @@ export function journeyHandlers(own: AnalyticsDeps): ServiceImpl<typeof JourneyS
 
 async function answerJourneys(own: AnalyticsDeps, request: AnalyzeJourneysRequest, handler: HandlerContext) {
   const { tag, where, startDate, endDate, timezone, repeats, inactivityMinutes } = request;
-  if (timezone) zoneOf(timezone, "UTC");
+  zoneOf(timezone, "UTC");
   const depth = eitherOf(request.depth ?? 0, request.maxSteps ?? 0, "max_steps") || DEFAULT_DEPTH;
   const through = throughOf(request);
   const isLifetime = request.basis === JourneyBasis.LIFETIME;

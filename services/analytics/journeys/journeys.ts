@@ -1,5 +1,6 @@
 import type { DuckDBListValue } from "@duckdb/node-api";
-import { percent, round } from "../cohorts/standing.ts";
+import { percentOf } from "#runtime/percent.ts";
+import { round } from "../cohorts/standing.ts";
 import type { Row } from "../engine/query.ts";
 import type { NarrowedQuestion } from "../narrowing.ts";
 import { linkNames } from "./names.ts";
@@ -121,20 +122,20 @@ function pathOf({ path, n, a, b }: Plain, journeys: number, link: Link) {
     names: links.map(({ name }) => name),
     journeys: n,
     visitors: a,
-    percentage: percent(n, journeys),
+    percentage: percentOf(n, journeys),
     medianMinutes: round(b / 60_000),
   };
 }
 
 function transitionOf({ path: [from, to], n, a, b, c }: Plain, outs: readonly Plain[], link: Link) {
   const exits = outs.find(({ path }) => path[0] === from)?.n ?? 0;
-  const rates = { percentage: percent(n, c), dropOffRate: percent(exits, c) };
+  const rates = { percentage: percentOf(n, c), dropOffRate: percentOf(exits, c) };
   return { from: link(from).id, to: link(to).id, count: n, visitors: a, ...rates, medianSeconds: b / 1_000 };
 }
 
 function linkOf({ path: [lid], n, a, b }: Plain, link: Link) {
   const { id: linkId, name } = link(lid);
-  return { linkId, name, steps: n, entries: a, exits: b, exitRate: percent(b, n) };
+  return { linkId, name, steps: n, entries: a, exits: b, exitRate: percentOf(b, n) };
 }
 
 interface DropOff {
@@ -153,7 +154,7 @@ function dropOffOf(lengths: readonly Plain[], depth: number): DropOff[] {
     .filter(({ reached }) => reached > 0)
     .map((one) => {
       const dropped = one.reached - one.continued;
-      return { ...one, dropped, dropOffRate: percent(dropped, one.reached) };
+      return { ...one, dropped, dropOffRate: percentOf(dropped, one.reached) };
     });
 }
 

@@ -8,10 +8,11 @@ import { columnsOf, FUNCTIONS, planOf } from "./plan.ts";
 
 type Asked = MessageInitShape<typeof QueryRequestSchema>;
 const plan = (request: Asked) => planOf(create(QueryRequestSchema, request));
+const SEEN = "workspace = $workspace AND human AND test = $test";
 const ground = (): Ground => ({
-  scope: "workspace = $workspace AND human AND test = $test",
+  scope: SEEN,
   where: "TRUE",
-  place: { seen: "workspace = $workspace AND human AND test = $test", now: "$wNow" },
+  place: { seen: SEEN, asked: { sql: SEEN, hasStart: false }, now: "$wNow" },
   values: openValues("q"),
   starts: [],
 });
@@ -73,7 +74,11 @@ it("a statement holds no text of the caller", () => {
     const single = plan({ from, fields: groupBy, orderBy: [{ field: names[1] }] });
     const grounds = [ground(), ground(), ground()];
     const [one, other, third] = grounds as [Ground, Ground, Ground];
-    const said = [groupedSql(grouped, one), totalsSql(grouped, other), fieldsSql(single, third, 0)];
+    const said = [
+      groupedSql(grouped, one, from === "visitors"),
+      totalsSql(grouped, other),
+      fieldsSql(single, third, 0),
+    ];
     expect(said.join(" ")).not.toContain(mark);
     for (const { values } of grounds) expect(Object.values(values.params).join(" ")).toContain(mark);
   }

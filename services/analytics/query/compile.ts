@@ -59,7 +59,8 @@ function rowsOf({ from }: Pick<Plan, "from">, ground: Ground): Rows {
   };
   const whole = (): string => {
     const slots = ground.starts.length === 0 ? "" : slotsOf(ground, { base: "base", time });
-    return `(WITH base AS (${base}) SELECT * FROM base WHERE ${where}) b ${joins.join(" ")} ${slots}`;
+    // `is_row` tells a group from the totals: they have none.
+    return `(WITH base AS (${base}) SELECT *, true AS is_row FROM base WHERE ${where}) b ${joins.join(" ")} ${slots}`;
   };
   rows.from = whole();
   return rows;
@@ -102,15 +103,27 @@ function aggregateSql({ fn, field }: Aggregate, rows: Rows): string {
   }
 }
 
-/** One row a group, the largest first unless the query has an order; one more than the limit, to know whether there are more. */
-export function groupedSql(plan: Plan, ground: Ground): string {
+/** Whether an event counts for several groups, and so more often in all groups than in the totals. */
+export function isSpread({ groups }: Plan): boolean {
+  return groups.some(({ kind }) => kind === "strings");
+}
+
+/**
+ * One row a group, the largest first unless the query has an order; one more than the limit, to know whether there are more.
+ * `hasTotals`: the row before them all has the numbers over all rows, and `n`, how many there are.
+ */
+export function groupedSql(plan: Plan, ground: Ground, hasTotals: boolean): string {
   const rows = rowsOf(plan, ground);
   const time = plan.interval === QueryInterval.UNSPECIFIED ? [] : ["m.start"];
   const groups = [...time, ...plan.groups.map((field) => rows.of(field, true))];
   const numbers = plan.aggregates.map((one) => aggregateSql(one, rows));
   const columns = [...groups, ...numbers].map((sql, index) => `${sql} AS c${index}`);
-  const by = groups.length === 0 ? "" : `GROUP BY ${groups.map((_sql, index) => index + 1).join(", ")}`;
-  return `SELECT ${columns.join(", ")} FROM ${rows.from} ${by} ORDER BY ${orderSql(plan, { groups: groups.length, times: time.length })} LIMIT ${plan.limit + 1}`;
+  const by = groups.map((_sql, index) => `c${index}`).join(", ");
+  const order = orderSql(plan, { groups: groups.length, times: time.length });
+  if (!hasTotals)
+    return `SELECT ${columns.join(", ")} FROM ${rows.from} GROUP BY ${by} ORDER BY ${order} LIMIT ${plan.limit + 1}`;
+  return `SELECT ${columns.join(", ")}, count(*) AS n, b.is_row FROM ${rows.from}
+    GROUP BY GROUPING SETS ((b.is_row, ${by}), ()) ORDER BY b.is_row NULLS FIRST, ${order} LIMIT ${plan.limit + 2}`;
 }
 
 function orderSql({ order, aggregates }: Plan, { groups, times }: { groups: number; times: number }): string {

@@ -17,8 +17,8 @@ import { checkPersonal, compileWhere, paramsOf, placeOf, type Where } from "../f
 import { asOf, scopeOf } from "../scope.ts";
 import { scoringOf } from "../scoring/weights.ts";
 import { answerOf } from "./answer.ts";
-import { fieldsSql, type Ground, groupedSql, INTERVALS, totalsSql } from "./compile.ts";
-import { FUNCTIONS, fromOf, type Plan, planOf } from "./plan.ts";
+import { fieldsSql, type Ground, groupedSql, INTERVALS, isSpread, totalsSql } from "./compile.ts";
+import { columnsOf, FUNCTIONS, fromOf, type Plan, planOf } from "./plan.ts";
 
 /** Handlers of QueryService. */
 export function queryHandlers(own: AnalyticsDeps): ServiceImpl<typeof QueryService> {
@@ -51,9 +51,9 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
   const context = contextOf(handler);
   checkScopes(plan, request, handler);
   const range = rangeOf(plan, request, context.now());
-  zoneOf(request.timezone || undefined, "UTC");
+  zoneOf(request.timezone, "UTC");
   const question = await ask(own, handler, range);
-  const zone = zoneOf(request.timezone || undefined, question.settings.timezone);
+  const zone = zoneOf(request.timezone, question.settings.timezone);
   const asked = questionOf(plan, request, question);
   const after = decodeCursor(asked, request.pageToken);
   const upTo = after?.upTo ?? (await readWatermark(question.duck)).position;
@@ -61,8 +61,8 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
   const { weights } = await scoringOf(own.store, context.principal);
   const now = after?.total ?? Math.floor(context.now());
   const all = scopeOf(context, {}, question.settings.scansDays);
-  const seen = { scope: at === undefined ? all : asOf(all, at), now, weights };
   const scope = at === undefined ? question.scope : asOf(question.scope, at);
+  const seen = { scope: at === undefined ? all : asOf(all, at), asked: scope, now, weights };
   const where = compileWhere(request.where, plan.from, "w", seen);
   const values = openValues("q");
   const starts = startsOf(plan, range, zone);
@@ -72,16 +72,44 @@ async function query(own: AnalyticsDeps, request: QueryRequest, handler: Handler
     return question.duck.rows(sql, params, question.signal);
   };
   const offset = after?.key ?? 0;
-  const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground);
-  const [rows, totals] = await Promise.all([read(body), read(totalsSql(plan, ground))]);
+  const { rows, totals } = await readBoth(plan, { ground, offset, read });
   const more = plan.fields.length > 0 && rows.length > plan.limit;
   const nextPageToken = more ? encodeCursor(asked, { key: offset + plan.limit, id: "", upTo, total: now }) : "";
-  const answer = await answerOf(plan, { rows, totals: totals[0] ?? {} });
+  const answer = await answerOf(plan, { rows, totals });
   if (!request.explain) return { ...answer, nextPageToken };
   const params = { ...where.params, ...paramsOf(seen), ...question.scope.params, ...values.params };
   const narrowed = { ...question, scope: { ...question.scope, params } };
   const told = { question: narrowed, range, zone, from: plan.from, where, now: ground.place.now };
   return { ...answer, nextPageToken, explanation: await tell(own, told) };
+}
+
+interface Reading {
+  ground: Ground;
+  /** Rows before those of this page. */
+  offset: number;
+  read: (sql: string) => Promise<Row[]>;
+}
+
+/**
+ * The rows of an answer and the numbers over all of them. By one statement where that can be: what it costs to find the rows is
+ * paid once, and two would share the memory. Without groups the numbers are the only row.
+ */
+async function readBoth(plan: Plan, { ground, offset, read }: Reading): Promise<{ rows: Row[]; totals: Row }> {
+  if (plan.fields.length === 0 && !isSpread(plan)) {
+    const isOneRow = plan.groups.length === 0 && plan.interval === QueryInterval.UNSPECIFIED;
+    const [totals = {}, ...rows] = await read(isOneRow ? totalsSql(plan, ground) : groupedSql(plan, ground, true));
+    return isOneRow ? { totals, rows: [totals] } : { totals: withoutGroups(totals, plan), rows };
+  }
+  const body = plan.fields.length > 0 ? fieldsSql(plan, ground, offset) : groupedSql(plan, ground, false);
+  const [rows, [totals = {}]] = await Promise.all([read(body), read(totalsSql(plan, ground))]);
+  return { rows, totals };
+}
+
+/** A row of numbers behind columns of groups, as one without these columns. */
+function withoutGroups(row: Row, plan: Plan): Row {
+  const before = columnsOf(plan).length - plan.aggregates.length;
+  const numbers = plan.aggregates.map((_one, index) => [`c${index}`, row[`c${before + index}`] ?? null]);
+  return Object.fromEntries([["n", row.n ?? 0n], ...numbers]);
 }
 
 /** Visitors, and fields that tell who somebody is, need a scope of their own. */

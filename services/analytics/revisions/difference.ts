@@ -1,5 +1,6 @@
 import type { Session } from "../engine/duck.ts";
 import type { Row } from "../engine/query.ts";
+import { DAY_MS } from "../rules.ts";
 import type { Changed, Difference, Numbers } from "./model.ts";
 import { numbersBy, type Range } from "./sql.ts";
 
@@ -9,7 +10,6 @@ const MOST_DAYS = 4_000;
 const MOST_MOVES = 100;
 const MOST_SAMPLE = 100;
 
-const DAY_MS = 86_400_000;
 const DAY = `CAST(floor(scanned_at / ${DAY_MS}.0) AS BIGINT)`;
 
 /** How many touches change. */

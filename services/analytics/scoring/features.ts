@@ -1,6 +1,7 @@
 import type { Asking } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
-import { DAY_MS, localSql, offsetsOf } from "../forecast/zone.ts";
+import { localSql, offsetsOf } from "../forecast/zone.ts";
+import { DAY_MS } from "../rules.ts";
 import { firstConversionsSql, type Goal } from "./conversions.ts";
 
 /** Something about a visitor that a model looks at. */

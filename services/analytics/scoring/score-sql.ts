@@ -1,7 +1,7 @@
 import type { Params } from "../engine/query.ts";
+import { DAY_MS } from "../rules.ts";
 import { PART_NAMES, type PartName, type Parts, RULES, SHARE_UNIT, sharesOf } from "./parts.ts";
 
-const DAY_MS = 86_400_000;
 const OWN = "workspace = $workspace AND test = $test";
 
 /** One row a visitor over the events of a condition (follows WHERE, over the view `touches`): what it did. */

@@ -133,7 +133,7 @@ it("events have the scores of their visitors, and their mean is the average, als
       const some = scored.filter(
         (device) => (device === "d1" || device === "d2" ? X_KEY : deviceKey(device)) % 2n === 0n,
       );
-      const halved = await readAverageScore(one, { ...about, events: 500_000 });
+      const halved = await readAverageScore(one, { ...about, events: 100_000 });
       const sum = some.reduce((all, device) => all + (exact[scored.indexOf(device)] as number), 0);
       expect(halved === undefined).toBe(some.length === 0);
       if (halved !== undefined) expect(Math.abs(halved - sum / some.length)).toBeLessThan(0.011);

@@ -114,12 +114,12 @@ export async function readLeadScores(
   return new Map(rows.map((row) => [String(row.device_key), leadScoreOf(partsOf(toSums(row)), weights)]));
 }
 
-/** Above so many events the visitors of a part of them stand for all. */
-const MOST_AVERAGED = 250_000;
+/** Above so many events the visitors of a part of them stand for all. docs/analytics.md says how far off that may be. */
+const MOST_AVERAGED = 50_000;
 
 /**
  * The mean, over the events of `asking`, of the lead scores of their visitors, each by all that the caller sees (`seen`).
- * Events of unknown devices have none. Of more than 250,000 events, those of every k-th visitor (by key) stand for all.
+ * Events of unknown devices have none. Of more than 50,000 events, those of every k-th visitor (by key) stand for all.
  * Undefined when no event has a score.
  */
 export async function readAverageScore(
@@ -129,12 +129,22 @@ export async function readAverageScore(
   const parts = Math.ceil(events / MOST_AVERAGED);
   const [some, every]: [string, Params] =
     parts <= 1 ? ["", {}] : [" AND visitor_key % $every = 0", { every: BigInt(parts) }];
-  const sql = `WITH counted AS MATERIALIZED (SELECT visitor_key, count(*) AS n FROM touches
-      WHERE ${scope.sql} AND visitor_key IS NOT NULL${some} GROUP BY 1)
-    SELECT sum(n * score) / sum(n) AS average FROM counted JOIN (
-      ${scoresSql(`${seen.sql} AND visitor_key IN (SELECT visitor_key FROM counted)`)}) USING (visitor_key)`;
+  const sql = scope.sql === seen.sql ? averageSql(`${seen.sql}${some}`) : narrowedSql({ scope, seen, some });
   const params = { ...seen.params, ...scope.params, ...every, ...weightParams(weights) };
   const [row] = await duck.rows(sql, params, signal);
   const average = row?.average;
   return average === null || average === undefined ? undefined : rounded(Number(average));
+}
+
+/** Over all events that are seen: then each visitor counts by its visits, and one pass does. */
+function averageSql(condition: string): string {
+  return `SELECT sum(visits * score) / sum(visits) AS average FROM (${scoresSql(condition)})`;
+}
+
+/** Over some of them. Who is in the sample is said of both passes, so that neither looks at more. */
+function narrowedSql({ scope, seen, some }: Record<"scope" | "seen", Asking["scope"]> & { some: string }): string {
+  return `WITH counted AS MATERIALIZED (SELECT visitor_key, count(*) AS n FROM touches
+      WHERE ${scope.sql} AND visitor_key IS NOT NULL${some} GROUP BY 1)
+    SELECT sum(n * score) / sum(n) AS average FROM counted JOIN (
+      ${scoresSql(`${seen.sql}${some} AND visitor_key IN (SELECT visitor_key FROM counted)`)}) USING (visitor_key)`;
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Asking } from "../asking.ts";
-import { DAY_MS } from "../forecast/zone.ts";
+import { DAY_MS } from "../rules.ts";
 import { calibrate } from "./calibration.ts";
 import type { Goal } from "./conversions.ts";
 import { readSample, type Sample, slicesOf } from "./features.ts";

@@ -5,12 +5,11 @@ import type { Params, Row } from "../engine/query.ts";
 import { peopleSql } from "../fields/levels.ts";
 import { openValues, type Values } from "../fields/values.ts";
 import { compileWhere } from "../fields/where.ts";
+import { DAY_MS } from "../rules.ts";
 import { asOf, taggedSql } from "../scope.ts";
 import type { Parts } from "../scoring/parts.ts";
 import { ATTRIBUTES } from "../visitors/visitors.ts";
 import type { BehaviourRule, SegmentDoc } from "./model.ts";
-
-const DAY_MS = 86_400_000;
 
 /** The conditions of a segment as messages. */
 export function conditionsOf({ where }: Pick<SegmentDoc, "where">): Condition[] {

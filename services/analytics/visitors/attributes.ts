@@ -1,4 +1,5 @@
-import { percentOf, plus } from "../aggregates/range.ts";
+import { percentOf } from "#runtime/percent.ts";
+import { plus } from "../aggregates/range.ts";
 import type { Asking } from "../asking.ts";
 import { textOf, timeOf, typeOf } from "../events/messages.ts";
 import { count32 } from "../rules.ts";

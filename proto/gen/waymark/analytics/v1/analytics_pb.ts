@@ -1300,7 +1300,7 @@ export type GetEventMetricsResponse = Message<"waymark.analytics.v1.GetEventMetr
 
   /**
    * Mean, over the events of known devices, of the lead scores of their visitors; null when there is none. Of more than
-   * 250,000 events, those of every k-th visitor stand for all.
+   * 50,000 events, those of every k-th visitor stand for all.
    *
    * @generated from field: optional double average_lead_score = 10;
    */
