@@ -97,14 +97,15 @@ async function settle(running: Waymark): Promise<string> {
   return key;
 }
 
-/** The scans of one visitor are a program's from now on. */
+/** The scans of one visitor are a program's from now on, and devices are recognised within a day. */
 async function judgeAgain({ call }: Waymark, key: string): Promise<void> {
   const body = { startDate: "2020-01-01T00:00:00Z", endDate: new Date().toISOString() };
   const { body: list } = await call("GET", "/analytics/v1/events?pageSize=1000", { key });
   const { visitorId } = list.json.events.find(({ id }: { id: string }) => id === "scan_0");
   const mine = list.json.events.filter((event: { visitorId?: string }) => event.visitorId === visitorId).length;
   expect(mine).toBeGreaterThan(1);
-  const rules = { bots: { deviceIds: [visitorId] } };
+  const identity = { devices: "DEVICE_IDENTITY_SETTING_DAILY" };
+  const rules = { bots: { deviceIds: [visitorId] }, identity };
   const made = await call("POST", "/analytics/v1/revisions", { key, body: { ...body, rules } });
   const path = `/analytics/v1/revisions/${made.body.revision.id}`;
   await eventually(async () => expect((await call("POST", `${path}:apply`, { key, body: {} })).status).toBe(200));
