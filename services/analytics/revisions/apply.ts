@@ -48,18 +48,19 @@ export async function applyParts({ store, log, workspace, doc, signal }: Applyin
  * theirs, so that nobody who is known loses them, and none that goes stays under another name.
  */
 async function settledIn(
-  { devices }: PartDoc,
+  { codes, devices }: PartDoc,
   { store, workspace, doc }: Pick<Applying, "store" | "workspace" | "doc">,
 ): Promise<ReadonlySet<number>> {
-  const list = devices?.list ?? [];
-  if (list.length === 0) return new Set();
-  const ids = list.map((device) => docIdOf(doc.test, visitorOf(device)));
-  const known = await visitorsOf({ store, workspace }).getMany(ids);
+  const before = new Set(codes.list.flatMap(({ touches }) => touches.map(([, , , device]) => device ?? AS_IT_WAS)));
+  before.delete(AS_IT_WAS);
+  if (before.size === 0) return before;
+  const idOf = (at: number): string => docIdOf(doc.test, visitorOf(devices?.list[at] ?? ""));
+  const known = await visitorsOf({ store, workspace }).getMany([...before].map(idOf));
   const isSettled = (visitor: VisitorDoc | undefined): boolean => {
     if (visitor === undefined) return false;
     return visitor.erasedAt === undefined || (visitor.erasedTo ?? 0) >= (doc.upTo ?? 0);
   };
-  return new Set(ids.flatMap((id, at) => (isSettled(known.get(id)) ? [at] : [])));
+  return new Set([...before].filter((at) => isSettled(known.get(idOf(at)))));
 }
 
 type Revised = MessageInitShape<typeof TouchRevisionSchema>;

@@ -65,6 +65,6 @@ function placedSql(rules: IdentityRules): string {
     return "SELECT *, device_id AS device, device_key AS key, 0 AS change, false AS unjudged_device FROM ruled";
   return `SELECT r.*, coalesce(d.device, r.device_id) AS device, coalesce(d.device_key, r.device_key) AS key,
       coalesce(d.device_change, 0) AS change, coalesce(d.unknown, false) AS unjudged_device
-    FROM ruled r LEFT JOIN (SELECT * FROM worn JOIN decided USING (n)) d ON r.is_asked AND d.device_id = r.device_id
+    FROM ruled r LEFT JOIN (SELECT * FROM worn JOIN decided USING (n)) d ON d.device_id = CASE WHEN r.is_asked THEN r.device_id END
       AND d.day = r.day AND d.user_agent = r.user_agent AND d.ip = r.ip`;
 }

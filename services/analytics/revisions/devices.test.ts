@@ -3,8 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DeviceIdentitySetting } from "#gen/waymark/access/v1/authority_pb.ts";
 import { DeviceChange } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
+import { Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround } from "../test-ground.ts";
 import { touchOf } from "../test-history.ts";
+import { pseudonymLike } from "./test-judge.ts";
 import { openRevising } from "./test-revising.ts";
 
 let ground: AnalyticsGround;
@@ -50,6 +52,21 @@ describe("a revision by identity rules", () => {
     expect(fieldOf((await identify("s1").catch((cause) => cause)) as ConnectError)).toBe("lbid");
   });
 
+  it("counts for a shared device only what counts, of its day", async () => {
+    const day = Math.floor(NOW / 86_400_000);
+    const own = { workspaceId: "counted", deviceId: `d1+${day}` };
+    const filtered = { ...own, verdict: Verdict.BOT, verdictReason: "isbot" };
+    const programs = ["f1", "f2"].map((id) => touchOf({ ...filtered, id }));
+    await ground.append([
+      touchOf({ ...own, id: "a" }),
+      touchOf({ ...own, id: "b", at: NOW - 86_400_000 }),
+      ...programs,
+    ]);
+    await ground.settle();
+    const { difference } = await made({}, { workspace: "counted", identity: { maxScansPerDayPerDevice: 1 } });
+    expect(difference).toMatchObject({ considered: 4n, changed: 0n, deviceMoves: [], totals: { visitorsAfter: 1n } });
+  });
+
   it("leaves touches to those who were identified or forgotten since it was computed", async () => {
     const devices = ["known", "gone", "other"];
     await ground.append(devices.map((deviceId) => touchOf({ workspaceId: "since", id: `e-${deviceId}`, deviceId })));
@@ -71,5 +88,31 @@ describe("a revision by identity rules", () => {
     const again = await made({}, { workspace: "since", identity: { devices: DeviceIdentitySetting.NONE } });
     expect((await applied(again.id, "since")).applied).toBe(1n);
     expect((await numbers("since")).ids).toContainEqual(["e-gone2", undefined]);
+  });
+
+  it("gives touches to whoever has the device that they are of now, and never takes that for one that is shared", async () => {
+    const signs = { workspaceId: "joined", ip: "203.0.113.1", userAgent: "Safari/1" };
+    const day = Math.floor(NOW / 86_400_000);
+    const pseudonym = (span: "good" | "day") => pseudonymLike(signs, { isWhole: true, span, day });
+    await ground.append([
+      touchOf({ workspaceId: "joined", id: "own", deviceId: "1own" }),
+      touchOf({ ...signs, id: "good", deviceId: pseudonym("good") }),
+      ...["day1", "day2"].map((id) => touchOf({ ...signs, id, deviceId: pseudonym("day") })),
+    ]);
+    await ground.settle();
+    const by = ground.by({ workspace: "joined" });
+    for (const id of ["own", "good"]) {
+      const lbid = Buffer.from(id).toString("base64url");
+      const visitor = { data: { $email: "ann@example.com" } };
+      await ground.client(VisitorService).identifyVisitor({ lbid, visitor }, by);
+    }
+    const identity = { devices: DeviceIdentitySetting.STABLE, maxScansPerDayPerDevice: 1 };
+    const revision = await made({}, { workspace: "joined", identity });
+    expect(revision.difference).toMatchObject({
+      ...{ changed: 2n, unjudgedDevices: 0n, totals: { visitorsBefore: 2n, visitorsAfter: 1n } },
+      deviceMoves: [{ change: DeviceChange.STABLE, touches: 2n }],
+    });
+    await applied(revision.id, "joined");
+    expect((await numbers("joined")).ids).toEqual(["day1", "day2", "good", "own"].map((id) => [id, "vis_1own"]));
   });
 });

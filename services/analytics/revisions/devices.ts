@@ -11,7 +11,7 @@ import type { Judging } from "./judge.ts";
 import type { IdentityRules } from "./model.ts";
 
 /** So many are decided at once: a pseudonym is made some times for each, and others wait. */
-const DEVICES_AT_ONCE = 500;
+const DEVICES_AT_ONCE = 1_000;
 
 const DEADLINE_MS = 10_000;
 
