@@ -26,7 +26,7 @@ import type { Store } from "#runtime/store.ts";
 import { subjectOf, TOUCH_SUBJECTS, type TouchPurpose } from "#runtime/touches.ts";
 import { FEED_SUBJECTS } from "./feed/changes.ts";
 import { analyticsModels } from "./model.ts";
-import { judgeLike, TEST_RULES } from "./revisions/test-judge.ts";
+import { decideLike, judgeLike, TEST_RULES } from "./revisions/test-judge.ts";
 import { analytics } from "./service.ts";
 
 /** The time on which tests stand. */
@@ -130,6 +130,7 @@ function neighbours(log: Log, { registry, targets, scansDays }: Neighbours) {
           const counted = touches.map(({ id, position }) => firsts.of(workspace, id) === Number(position));
           return { counted, completeTo };
         },
+        decideDevices: ({ touches, ...rules }) => ({ devices: touches.map((touch) => decideLike(touch, rules)) }),
         judgeTouches: ({ touches }) => ({ judgements: touches.map(judgeLike), rules: TEST_RULES }),
       });
       router.service(DirectoryService, {

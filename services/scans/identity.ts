@@ -13,6 +13,13 @@ export interface DeviceSigns {
   userAgent: string;
 }
 
+/** Within what equal signs give equal pseudonyms. */
+export interface Scope {
+  workspace: string;
+  /** Days since 1970 (UTC); absent: for good. */
+  day?: number;
+}
+
 /** Length of a pseudonym: 132 bits in base64url. */
 const LENGTH = 22;
 
@@ -20,6 +27,13 @@ const LENGTH = 22;
 export interface Identities {
   /** Pseudonym of a device in its workspace; empty when nothing is known of it, or the workspace recognises no devices. */
   of: (signs: DeviceSigns, setting: DeviceIdentitySetting) => string;
+  /** The pseudonym that a text gives; never empty. */
+  hash: (scope: Scope, text: string) => string;
+}
+
+/** What the pseudonym of a device without one of its own is made of. */
+export function addressSigns(ip: string, userAgent: string): string {
+  return `address\n${ip}\n${userAgent}`;
 }
 
 /**
@@ -36,13 +50,16 @@ export function openIdentities(key: Buffer): Identities {
     }
     return found;
   };
+  const pseudonym = ({ workspace, day }: Scope, text: string): string =>
+    hashOf(day === undefined ? workspace : `${workspace}/${day}`)(text).slice(0, LENGTH);
   return {
+    hash: pseudonym,
     of: ({ workspace, scannedAt, deviceId, ip, userAgent }, setting) => {
       if (setting === DeviceIdentitySetting.NONE) return "";
       if (deviceId === "" && ip === "" && userAgent === "") return "";
-      const day = setting === DeviceIdentitySetting.DAILY ? `/${Math.floor(scannedAt / DAY_MS)}` : "";
-      const signs = deviceId === "" ? `address\n${ip}\n${userAgent}` : `client\n${deviceId}`;
-      return hashOf(`${workspace}${day}`)(signs).slice(0, LENGTH);
+      const isDaily = setting === DeviceIdentitySetting.DAILY;
+      const signs = deviceId === "" ? addressSigns(ip, userAgent) : `client\n${deviceId}`;
+      return pseudonym({ workspace, ...(isDaily && { day: Math.floor(scannedAt / DAY_MS) }) }, signs);
     },
   };
 }

@@ -27,6 +27,11 @@ export interface TouchDoc extends Doc {
   /** Position of the last update of its conversation, and what was before the step that had it: a repetition counts the same again. */
   talkPosition?: number;
   talkBefore?: Talk;
+  /**
+   * Devices that it was of before, by the position that decided it again; empty: none was known. With it a repetition of the
+   * step counts the same again, and it is known whose touch it was when somebody was forgotten.
+   */
+  formerDevices?: Readonly<Record<string, string>>;
   /** Position of the last revision, and why the touch was filtered before the step that had it; empty: a person's. */
   revisedPosition?: number;
   reasonBefore?: string;
@@ -59,6 +64,7 @@ export const touchModel = defineModel<TouchDoc>({
     position: { kind: "number", required: true },
     talkPosition: { kind: "number" },
     talkBefore: { kind: "object" },
+    formerDevices: { kind: "object" },
     revisedPosition: { kind: "number" },
     reasonBefore: { kind: "string" },
   },

@@ -2,12 +2,12 @@ import { partitionOf } from "#runtime/log.ts";
 import type { Collection, Write } from "#runtime/store.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import type { Target } from "./project-touches.ts";
-import { type Judged, judgedBy, type Revision, revisedDoc } from "./revise.ts";
+import { changeOf, deviceBefore, type Judged, judgedBy, type Revision, revisedDoc } from "./revise.ts";
 import { codeScope, workspaceScope } from "./scope.ts";
 import { standsIn } from "./step.ts";
 import { book, countCountry, countInSlot, countScan, slotOf, type Tally, wordOf } from "./tally.ts";
 
-/** A device of a code, whose scans count as a person's no longer, or again. */
+/** A device of a code, of which a scan of a person is one no longer, or now. */
 export interface Flipped {
   scope: string;
   codeId: string;
@@ -21,8 +21,8 @@ export interface Flipped {
 /**
  * Judges touches again. Whatever a touch counted for before the step it is taken out of, and put where it counts now; its
  * country, its conversation and the ledger go with it. A document remembers the position that revised it last, and why it
- * was filtered before that step: what this step has revised at an earlier run is counted again, and not revised. Answers with
- * the devices whose last scan may be another one now.
+ * was filtered and of which device it was before that step: what this step has revised at an earlier run is counted again, and
+ * not revised. Answers with the devices whose last scan may be another one now: with a touch that is of another device both.
  */
 export async function reviseTouches(revisions: readonly Revision[], target: Target): Promise<Flipped[]> {
   const { store, workspace, step } = target;
@@ -37,11 +37,13 @@ export async function reviseTouches(revisions: readonly Revision[], target: Targ
     if (doc === undefined) continue;
     const { revisedPosition = 0, reasonBefore = "" } = doc;
     const stands = standsIn(step, revisedPosition);
-    if (stands === "in") turns.push(turnOf(doc, { before: reasonBefore, after: doc, position: revisedPosition }));
+    const deviceId = deviceBefore(doc, step.first);
+    if (stands === "in")
+      turns.push(turnOf(doc, { before: { reason: reasonBefore, deviceId }, after: doc, position: revisedPosition }));
     const after = stands === "before" ? afterAll(doc, mine) : undefined;
     if (after === undefined) continue;
     const { judged, position } = after;
-    turns.push(turnOf(doc, { before: doc.reason ?? "", after: judged, position }));
+    turns.push(turnOf(doc, { before: doc, after: judged, position }));
     writes.push(writeOf(doc, after));
   }
   // What another run of this step has written meanwhile is the same: whoever counts it, counts the same.
@@ -50,7 +52,7 @@ export async function reviseTouches(revisions: readonly Revision[], target: Targ
   for (const turn of changed) countTurn(target.tally, turn);
   const flips = changed.filter(({ before, after }) => (before === "") !== (after === ""));
   await findFirsts(flips, { collection, tally: target.tally });
-  return flips.flatMap(flippedOf);
+  return turns.flatMap(flippedOf);
 }
 
 /** A touch that a step judges again; empty reasons are a person's. */
@@ -58,21 +60,29 @@ interface Turn {
   doc: TouchDoc;
   before: string;
   after: string;
+  /** The device that it counts for as a person's scan, before and after; undefined: for none. */
+  was: string | undefined;
+  is: string | undefined;
   position: number;
   /** When it arrived; of one that does not tell, when it was revised. */
   arrivedAt: number;
 }
 
+/** Why a touch is filtered, if it is, and of which device it is. */
+interface Standing {
+  reason?: string | undefined;
+  deviceId?: string | undefined;
+}
+
 function turnOf(
   doc: TouchDoc,
-  {
-    before,
-    after,
-    position,
-  }: { before: string; after: Pick<TouchDoc, "rest"> & { reason?: string | undefined }; position: number },
+  { before, after, position }: { before: Standing; after: Standing & Pick<TouchDoc, "rest">; position: number },
 ): Turn {
   const arrivedAt = Number(after.rest?.at ?? after.rest?.rv ?? 0);
-  return { doc, before, after: after.reason ?? "", position, arrivedAt };
+  const [reason, next] = [before.reason ?? "", after.reason ?? ""];
+  const was = reason === "" ? before.deviceId : undefined;
+  const is = next === "" ? after.deviceId : undefined;
+  return { doc, before: reason, after: next, was, is, position, arrivedAt };
 }
 
 interface After {
@@ -90,9 +100,8 @@ function afterAll(doc: TouchDoc, revisions: readonly Revision[]): After | undefi
 }
 
 function writeOf({ id, version, reason: before }: TouchDoc, { judged, position }: After): Write<TouchDoc> {
-  const { reason, shelf, device, rest } = judged;
-  const set = { shelf, device, rest, revisedPosition: position, reasonBefore: before ?? "" };
-  const change = reason === undefined ? { set, unset: ["reason"] } : { set: { ...set, reason } };
+  const { set, unset } = changeOf(judged);
+  const change = { set: { ...set, revisedPosition: position, reasonBefore: before ?? "" }, unset };
   return { kind: "update", id, change, guard: { version } };
 }
 
@@ -132,9 +141,9 @@ async function findFirsts(
   }
 }
 
-function flippedOf({ doc, position }: Turn): Flipped[] {
-  const { wall, codeId, deviceId } = doc;
-  if (deviceId === undefined) return [];
-  const slot = slotOf(doc.scannedAt);
-  return [{ scope: codeScope(wall, codeId), codeId, shelf: wall, deviceId, slot, position }];
+function flippedOf({ doc, was, is, position }: Turn): Flipped[] {
+  if (was === is) return [];
+  const { wall, codeId } = doc;
+  const common = { scope: codeScope(wall, codeId), codeId, shelf: wall, slot: slotOf(doc.scannedAt), position };
+  return [was, is].flatMap((deviceId) => (deviceId === undefined ? [] : [{ ...common, deviceId }]));
 }

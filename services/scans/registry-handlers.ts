@@ -6,7 +6,9 @@ import { contextOf } from "#runtime/context.ts";
 import { fail } from "#runtime/failure.ts";
 import type { Store } from "#runtime/store.ts";
 import { VERDICT_RULES } from "#runtime/touches.ts";
+import { decideDevice } from "./decide-device.ts";
 import type { UserAgent } from "./device.ts";
+import type { Identities } from "./identity.ts";
 import { judge } from "./judge.ts";
 import { type TouchDoc, touchModel } from "./model.ts";
 import { scansProjection } from "./project.ts";
@@ -23,10 +25,10 @@ const SHELVES: readonly string[] = [false, true].flatMap((test) => {
   return [shelfOf(wall, true), shelfOf(wall, false)];
 });
 
-/** What the handlers stand on. `lens`: how a user agent is read. */
+/** What the handlers stand on. `lens`: how a user agent is read, and pseudonyms are made. */
 export interface RegistryDeps {
   store: Store;
-  lens: { userAgents: (text: string) => UserAgent };
+  lens: { userAgents: (text: string) => UserAgent; identities: Identities };
 }
 
 /** Handlers of RegistryService. */
@@ -48,6 +50,12 @@ export function registryHandlers({ store, lens }: RegistryDeps): ServiceImpl<typ
         throw fail("INVALID_FIELD", { field: "touches", must: `must have at most ${MOST_JUDGED} items` });
       return { judgements: touches.map((touch) => judge(touch, lens.userAgents)), rules: VERDICT_RULES };
     },
+    decideDevices({ touches, ...rules }, handler) {
+      if (touches.length > MOST_JUDGED)
+        throw fail("INVALID_FIELD", { field: "touches", must: `must have at most ${MOST_JUDGED} items` });
+      const { workspace } = contextOf(handler).principal;
+      return { devices: touches.map((touch) => decideDevice(touch, { workspace, rules, ...lens })) };
+    },
   };
 }
 
@@ -66,7 +74,8 @@ async function listTouches(store: Store, { after, limit }: ListTouchesRequest, w
     });
   const touches = docs.map((doc) => {
     const { touch, arrivedAt } = touchOf(workspace, doc);
-    return { touch, position: BigInt(doc.position), recordedAt: timestampFromMs(arrivedAt), ...lastChangeOf(doc) };
+    const common = { position: BigInt(doc.position), recordedAt: timestampFromMs(arrivedAt) };
+    return { touch, ...common, ...lastChangeOf(doc), formerDevices: formerOf(doc) };
   });
   return { touches, next: nextOf({ shelf, scannedAt, ties }, docs), completeTo };
 }
@@ -80,6 +89,11 @@ function nextOf(at: { shelf: number; scannedAt: number; ties: number }, docs: re
   const before = last === at.scannedAt ? at.ties : 0;
   const ties = before + docs.filter(({ scannedAt }) => scannedAt === last).length;
   return { shelf: at.shelf, scannedAt: BigInt(last), ties };
+}
+
+function formerOf({ formerDevices }: TouchDoc) {
+  const former = formerDevices === undefined ? [] : Object.entries(formerDevices);
+  return former.map(([until, deviceId]) => ({ deviceId, until: BigInt(until) }));
 }
 
 /** Where on the log it was changed last, and when and by which rules it was judged again. */

@@ -120,3 +120,39 @@ it("judges no more than a thousand at once", async () => {
   const touches = Array.from({ length: 1_001 }, () => ({ userAgent: IPHONE }));
   await expect(bench.registry.judgeTouches({ touches }, bench.by())).rejects.toThrow("at most 1000");
 });
+
+it("tells which devices a touch was of, and until where", async () => {
+  const touch = { purpose: Purpose.MARKETING, codeId: "qpr_1", deviceId: "own", id: "moved" };
+  await bench.intake.recordTouches({ touches: [touch] }, bench.by({ keyClass: "internal" }));
+  await bench.idle();
+  const told = async () => (await listAll(10)).find((one) => one.touch?.id === "moved");
+  const first = (await told())?.touch?.deviceId;
+  const revisions = ["other", "other", ""].map((deviceId) => ({ touchId: "moved", codeId: "qpr_1", deviceId }));
+  const positions: number[] = [];
+  for (const revision of revisions) positions.push(await revise([revision]));
+  await bench.idle();
+  const after = await told();
+  expect(after?.touch).toMatchObject({ deviceId: "", verdict: Verdict.HUMAN });
+  expect(after?.formerDevices.map(({ deviceId, until }) => [deviceId, Number(until)])).toEqual([
+    [first, positions[0]],
+    ["other", positions[2]],
+  ]);
+});
+
+it("decides devices again with the key of the workspace, by the days of their touches", async () => {
+  const day = Math.floor(bench.clock.now / 86_400_000);
+  const arrival = { purpose: Purpose.MARKETING, codeId: "qpr_1", ip: "203.0.113.77", userAgent: IPHONE };
+  const by = bench.by({ keyClass: "internal" });
+  await bench.intake.recordTouches({ touches: [{ ...arrival, id: "made" }] }, by);
+  const deviceId = (await bench.touches()).find(({ id }) => id === "made")?.deviceId ?? "";
+  const kept = { deviceId, ip: arrival.ip, userAgent: IPHONE, day };
+  const decide = async (rules: object, caller = by) =>
+    (await bench.registry.decideDevices({ touches: [kept], ...rules }, caller)).devices[0];
+  const plain = await decide({ ignoreVersions: true });
+  expect(plain).toMatchObject({ withoutVersions: true, otherPeriod: false, unknown: false });
+  expect(plain?.deviceId).not.toBe(deviceId);
+  const elsewhere = await decide({ ignoreVersions: true }, bench.by({ keyClass: "internal", workspace: "other" }));
+  expect(elsewhere).toMatchObject({ deviceId, unknown: true });
+  const touches = Array.from({ length: 1_001 }, () => kept);
+  await expect(bench.registry.decideDevices({ touches }, by)).rejects.toThrow("at most 1000");
+});

@@ -23,6 +23,9 @@ export interface Judged {
   /** Undefined: a person's. */
   reason: string | undefined;
   rest: Rest;
+  /** Undefined: none is known. */
+  deviceId: string | undefined;
+  formerDevices: TouchDoc["formerDevices"];
 }
 
 /** Texts of a device by the short names of rest.ts. */
@@ -38,9 +41,10 @@ const DEVICE = {
 export function judgedBy(doc: TouchDoc, one: Revision): Judged | undefined {
   if (doc.wall !== wallOf({ purpose: Purpose.MARKETING, test: one.test })) return undefined;
   if (one.position <= Math.max(doc.position, doc.revisedPosition ?? 0)) return undefined;
-  const { verdict, verdictReason, actor, device } = one.revision;
+  const { verdict, verdictReason, actor, device, deviceId } = one.revision;
   const rest: Record<string, string | number> = { ...doc.rest, rv: one.at, rr: one.rules };
-  const judged: Judged = { shelf: doc.shelf, device: doc.device, reason: doc.reason, rest };
+  const devices = devicesAfter(doc, { deviceId, position: one.position });
+  const judged: Judged = { shelf: doc.shelf, device: doc.device, reason: doc.reason, rest, ...devices };
   if (verdict !== Verdict.UNSPECIFIED) {
     const isHuman = verdict === Verdict.HUMAN;
     judged.shelf = shelfOf(doc.wall, isHuman);
@@ -54,9 +58,40 @@ export function judgedBy(doc: TouchDoc, one: Revision): Judged | undefined {
   return judged;
 }
 
+/** Which device it is of, and which it was of before. A document remembers one a revision that gave it another. */
+function devicesAfter(
+  { deviceId: before, formerDevices }: TouchDoc,
+  { deviceId, position }: { deviceId: string | undefined; position: number },
+): Pick<Judged, "deviceId" | "formerDevices"> {
+  if (deviceId === undefined || deviceId === (before ?? "")) return { deviceId: before, formerDevices };
+  return { deviceId: deviceId || undefined, formerDevices: { ...formerDevices, [position]: before ?? "" } };
+}
+
+/** The device that a document was of before a position; undefined: none was known. */
+export function deviceBefore({ deviceId, formerDevices = {} }: TouchDoc, position: number): string | undefined {
+  const next = Math.min(
+    ...Object.keys(formerDevices)
+      .map(Number)
+      .filter((until) => until >= position),
+  );
+  return Number.isFinite(next) ? formerDevices[next] || undefined : deviceId;
+}
+
+/** What a revision may leave out. */
+const OPTIONAL = ["reason", "deviceId"] as const;
+
+/** The fields that a revision sets, and those that it takes away. */
+export function changeOf(judged: Judged): { set: Partial<TouchDoc>; unset: (keyof TouchDoc)[] } {
+  const unset = OPTIONAL.filter((name) => judged[name] === undefined);
+  return { set: Object.fromEntries(Object.entries(judged).filter(([, value]) => value !== undefined)), unset };
+}
+
 /** The document with its revision. */
-export function revisedDoc({ reason: _before, ...doc }: TouchDoc, { reason, ...judged }: Judged): TouchDoc {
-  return reason === undefined ? { ...doc, ...judged } : { ...doc, ...judged, reason };
+export function revisedDoc(doc: TouchDoc, judged: Judged): TouchDoc {
+  const { set, unset } = changeOf(judged);
+  const after = { ...doc, ...set };
+  for (const name of unset) delete after[name];
+  return after;
 }
 
 function put(rest: Record<string, string | number>, name: string, text: string): void {

@@ -36,7 +36,16 @@ export type Event =
       purpose: Purpose;
     }
   | { kind: "talk"; id: string; code: string; messages: number }
-  | { kind: "revise"; id: string; code: string; reason: string; test: boolean };
+  | {
+      kind: "revise";
+      id: string;
+      code: string;
+      /** Why it is filtered from now on; empty: a person's; undefined: as it was. */
+      reason: string | undefined;
+      /** Of which device it is from now on; empty: of none; undefined: as it was. */
+      device: string | undefined;
+      test: boolean;
+    };
 export type Scan = Extract<Event, { kind: "scan" }>;
 
 export const code = fc.constantFrom("qpr_a", "qpr_b");
@@ -75,7 +84,11 @@ export const revision = fc.uniqueArray(
     kind: fc.constant("revise" as const),
     id: fc.integer({ min: 0, max: 25 }).map((n) => `scan_${n}`),
     code,
-    reason: fc.constantFrom("", "", "isbot", "rate"),
+    reason: fc.constantFrom("", "", "isbot", "rate", undefined, undefined),
+    device: fc.oneof(
+      fc.constantFrom(undefined, undefined, ""),
+      fc.integer({ min: 1, max: 17 }).map((n) => `d${n}`),
+    ),
     test: fc.constantFrom(false, false, false, true),
   }),
   { selector: ({ id }) => id, minLength: 1, maxLength: 12 },
@@ -103,9 +116,10 @@ export function toEntry(events: readonly Event[], position: number): LogEntry {
       ...{ workspaceId: WORKSPACE, test: first.test, rules: "2", revisedAt: timestampFromMs(NOW) },
       revisions: events
         .filter((event) => event.kind === "revise")
-        .map(({ id, reason }) => ({
-          ...{ touchId: id, codeId: first.code, verdictReason: reason },
-          verdict: reason === "" ? Verdict.HUMAN : Verdict.BOT,
+        .map(({ id, reason, device }) => ({
+          ...{ touchId: id, codeId: first.code, verdictReason: reason ?? "" },
+          verdict: reason === undefined ? Verdict.UNSPECIFIED : reason === "" ? Verdict.HUMAN : Verdict.BOT,
+          ...(device !== undefined && { deviceId: device }),
         })),
     };
     return {

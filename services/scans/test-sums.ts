@@ -20,7 +20,9 @@ function byHand(history: readonly (readonly Event[])[]): Scan[] {
       } else if (event.kind === "revise") {
         // One entry is of one world: that of its first event.
         const { test } = first as Extract<Event, { kind: "revise" }>;
-        if (known?.purpose === Purpose.MARKETING && known.test === test) known.reason = event.reason;
+        if (known?.purpose !== Purpose.MARKETING || known.test !== test) continue;
+        known.reason = event.reason ?? known.reason;
+        known.device = event.device ?? known.device;
       } else if (known !== undefined) {
         known.started = true;
         known.messages = Math.max(known.messages, event.messages);

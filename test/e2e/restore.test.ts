@@ -63,8 +63,10 @@ async function answersOf({ call }: Waymark, key: string): Promise<Record<string,
     answers[path] = answer.text;
   }
   const { body } = await call("GET", "/analytics/v1/sync", { key });
+  // Who is told of a table that was made anew from documents never had what was forgotten before.
+  const told = body.changes.filter(({ reason }: Record<string, string>) => reason !== "erased");
   answers.sync = JSON.stringify(
-    body.changes.map(({ kind, op, id, data, revisedAt, rules, reason }: Record<string, string>) => [
+    told.map(({ kind, op, id, data, revisedAt, rules, reason }: Record<string, string>) => [
       ...[kind, op],
       id,
       data,
@@ -95,23 +97,47 @@ async function settle(running: Waymark): Promise<string> {
     expect(body.totalEvents).toBe(41);
   });
   await judgeAgain(running, key);
+  // The log ends with something else than that: else who was forgotten would be told once more.
+  await running.call("POST", "/v1/scans/scan_6/conversation", { key, body: { messages: 41, completed: true } });
+  await eventually(async () => {
+    await running.idle();
+    const { body } = await running.call("GET", "/analytics/v1/sync", { key });
+    expect(body.items.at(-1)).toMatchObject({ id: "scan_6" });
+  });
   return key;
 }
 
-/** The scans of one visitor are a program's from now on. */
+/** The scans of one visitor are a program's from now on, and devices are recognised within a day. */
 async function judgeAgain({ call }: Waymark, key: string): Promise<void> {
   const body = { startDate: "2020-01-01T00:00:00Z", endDate: new Date().toISOString() };
   const { body: list } = await call("GET", "/analytics/v1/events?pageSize=1000", { key });
   const { visitorId } = list.json.events.find(({ id }: { id: string }) => id === "scan_0");
   const mine = list.json.events.filter((event: { visitorId?: string }) => event.visitorId === visitorId).length;
   expect(mine).toBeGreaterThan(1);
-  const rules = { bots: { deviceIds: [visitorId] } };
+  const identity = { devices: "DEVICE_IDENTITY_SETTING_DAILY" };
+  const rules = { bots: { deviceIds: [visitorId] }, identity };
   const made = await call("POST", "/analytics/v1/revisions", { key, body: { ...body, rules } });
   const path = `/analytics/v1/revisions/${made.body.revision.id}`;
   await eventually(async () => expect((await call("POST", `${path}:apply`, { key, body: {} })).status).toBe(200));
   await eventually(async () => {
     const { body: now } = await call("GET", "/analytics/v1/metrics/events", { key });
     expect(now.totalEvents).toBe(41 - mine);
+  });
+  await forgetOne({ call }, { key, events: 41 - mine });
+}
+
+/** Somebody is forgotten by the device that is recognised within a day. */
+async function forgetOne(
+  { call }: Pick<Waymark, "call">,
+  { key, events }: { key: string; events: number },
+): Promise<void> {
+  const { body: list } = await call("GET", "/analytics/v1/events?pageSize=1000", { key });
+  const { visitorId } = list.json.events.find((event: { visitorId?: string }) => event.visitorId !== undefined);
+  const theirs = list.json.events.filter((event: { visitorId?: string }) => event.visitorId === visitorId).length;
+  expect((await call("DELETE", `/analytics/v1/visitors/${visitorId}`, { key })).status).toBe(200);
+  await eventually(async () => {
+    const { body: now } = await call("GET", "/analytics/v1/metrics/events", { key });
+    expect(now.totalEvents).toBe(events - theirs);
   });
 }
 

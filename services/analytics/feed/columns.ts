@@ -23,6 +23,8 @@ export interface Arrived {
   changed?: number | undefined;
   /** When it was judged again last, milliseconds since 1970, and by which rules; absent: it never was. */
   revision?: { at: number; rules: string } | undefined;
+  /** Devices that it was of before the present one, in order, each up to the position that decided it again. */
+  formerDevices?: readonly { deviceId: string; until: number }[];
 }
 
 interface Column {

@@ -6,6 +6,7 @@ import { as, internalContext } from "#runtime/internal.ts";
 import type { Duck } from "../engine/duck.ts";
 import type { ChangeDeps } from "./changes.ts";
 import { type Arrived, TYPES, toColumns } from "./columns.ts";
+import { readForgotten } from "./forgotten.ts";
 import { linksAsOf } from "./links.ts";
 
 const PAGE_TOUCHES = 2_000;
@@ -47,10 +48,13 @@ export async function restore(restoring: Restoring): Promise<number> {
   let touches = 0;
   for await (const workspace of workspacesOf(restoring)) {
     const links = new Set<string>();
-    for await (const events of touchesOf(restoring, { workspace, position })) {
+    const isForgotten = await readForgotten(workspace, restoring);
+    for await (const told of touchesOf(restoring, { workspace, position })) {
+      const events = told.filter((event) => !isForgotten(event));
       for (const { touch } of events) links.add(touch.codeId);
       const slice = (begin: number, end: number) => toColumns(events.slice(begin, end));
-      await duck.write(({ append }) => append("events", { types: TYPES, length: events.length, slice }));
+      if (events.length > 0)
+        await duck.write(({ append }) => append("events", { types: TYPES, length: events.length, slice }));
       touches += events.length;
       restoring.onProgress(touches);
     }
@@ -92,7 +96,8 @@ async function* touchesOf(
   } while (after !== undefined);
 }
 
-function arrivedOf({ touch, position, recordedAt, changed, revisedAt, rules }: RegisteredTouch): Arrived | undefined {
+function arrivedOf(registered: RegisteredTouch): Arrived | undefined {
+  const { touch, position, recordedAt, changed, revisedAt, rules, formerDevices } = registered;
   if (touch === undefined) return undefined;
   return {
     touch,
@@ -100,5 +105,6 @@ function arrivedOf({ touch, position, recordedAt, changed, revisedAt, rules }: R
     recordedAt: recordedAt === undefined ? 0 : timestampMs(recordedAt),
     changed: Math.max(Number(changed), Number(position)),
     revision: revisedAt && { at: timestampMs(revisedAt), rules },
+    formerDevices: formerDevices.map(({ deviceId, until }) => ({ deviceId, until: Number(until) })),
   };
 }

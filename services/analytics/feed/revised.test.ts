@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TouchesRevisedSchema } from "#gen/waymark/events/v1/corrections_pb.ts";
 import { ConversationUpdatedSchema, DeviceType, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { LogEntry, Subject } from "#runtime/log.ts";
+import { deviceKey } from "../device-key.ts";
 import { type Duck, openDuck } from "../engine/duck.ts";
 import { NOW } from "../test-ground.ts";
 import { touchOf } from "../test-history.ts";
@@ -32,7 +33,7 @@ afterAll(async () => {
 type Happening =
   | { kind: "scan"; id: string; test: boolean; reason: string }
   | { kind: "talk"; id: string; messages: number }
-  | { kind: "revise"; id: string; test: boolean; verdict: Verdict; reason: string; browser: string };
+  | { kind: "revise"; id: string; test: boolean; verdict: Verdict; reason: string; browser: string; device?: string };
 
 const id = fc.integer({ min: 0, max: 6 }).map((n) => `scan_${n}`);
 const test = fc.constantFrom(false, false, false, true);
@@ -45,8 +46,12 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
       ...{ kind: fc.constant("revise" as const), id, test, reason: fc.constantFrom("isbot", "rate") },
       verdict: fc.constantFrom(Verdict.UNSPECIFIED, Verdict.HUMAN, Verdict.BOT),
       browser: fc.constantFrom("", "Safari", "Firefox"),
+      device: fc.constantFrom(undefined, undefined, "", "d1", "d2"),
     })
-    .map((one) => ({ ...one, reason: one.verdict === Verdict.BOT ? one.reason : "" })),
+    .map(({ device, ...one }) => ({
+      ...{ ...one, reason: one.verdict === Verdict.BOT ? one.reason : "" },
+      ...(device !== undefined && { device }),
+    })),
 );
 
 /** A row by hand. */
@@ -54,6 +59,8 @@ interface Row {
   human: boolean;
   reason: string | null;
   browser: string | null;
+  device_id: string | null;
+  device_key: bigint | null;
   talked: boolean;
   messages: number;
   changed: number;
@@ -66,7 +73,8 @@ function byHand(history: readonly Happening[]): Record<string, Row> {
     const position = index + 1;
     const known = rows[one.id];
     if (one.kind === "scan") {
-      const fresh = { test: one.test, human: one.reason === "", reason: one.reason || null, browser: "Opera" };
+      const device = { device_id: "d0", device_key: deviceKey("d0"), browser: "Opera" };
+      const fresh = { test: one.test, human: one.reason === "", reason: one.reason || null, ...device };
       rows[one.id] ??= { ...fresh, talked: false, messages: 0, changed: position, revised_at: null };
     } else if (known === undefined) continue;
     else if (one.kind === "talk") {
@@ -76,6 +84,9 @@ function byHand(history: readonly Happening[]): Record<string, Row> {
       if (one.verdict !== Verdict.UNSPECIFIED)
         Object.assign(known, { human: one.verdict === Verdict.HUMAN, reason: one.reason || null });
       if (one.browser !== "") known.browser = one.browser;
+      const { device } = one;
+      if (device !== undefined)
+        Object.assign(known, { device_id: device || null, device_key: device === "" ? null : deviceKey(device) });
       Object.assign(known, { changed: position, revised_at: NOW + position });
     }
   }
@@ -94,6 +105,7 @@ function entryOf(workspaceId: string, one: Exclude<Happening, { kind: "scan" }>,
       {
         ...{ touchId: one.id, codeId: "link_1", verdict: one.verdict, verdictReason: one.reason },
         ...(one.browser !== "" && { device: { type: DeviceType.MOBILE, browser: one.browser } }),
+        ...(one.device !== undefined && { deviceId: one.device }),
       },
     ],
   });
@@ -124,7 +136,11 @@ async function write(workspace: string, history: readonly Happening[], again: bo
     seen.add(one.id);
     const verdict = one.reason === "" ? Verdict.HUMAN : Verdict.BOT;
     const given = { id: one.id, workspaceId: workspace, test: one.test, verdict, verdictReason: one.reason };
-    const touch = touchOf({ ...given, device: { type: DeviceType.DESKTOP, browser: "Opera", language: "de" } });
+    const touch = touchOf({
+      ...given,
+      deviceId: "d0",
+      device: { type: DeviceType.DESKTOP, browser: "Opera", language: "de" },
+    });
     const columns = toColumns([{ touch, position: index + 1, recordedAt: NOW }]);
     await duck.write(({ append }) => append("events", { types: TYPES, length: 1, slice: () => columns }));
   }
@@ -132,7 +148,7 @@ async function write(workspace: string, history: readonly Happening[], again: bo
 }
 
 async function rowsOf(workspace: string): Promise<Record<string, Row>> {
-  const sql = `SELECT id, human, reason, browser, talked, messages, changed, revised_at FROM events
+  const sql = `SELECT id, human, reason, browser, device_id, device_key, talked, messages, changed, revised_at FROM events
     WHERE workspace = $workspace AND language = 'de'`;
   const rows = await duck.rows(sql, { workspace });
   return Object.fromEntries(

@@ -8,12 +8,13 @@ import {
 } from "#gen/waymark/events/v1/corrections_pb.ts";
 import { Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import type { LogEntry } from "#runtime/log.ts";
+import { deviceKey } from "../device-key.ts";
 import type { Params } from "../engine/query.ts";
 import type { Apply } from "./changes.ts";
 
 /** How an event is judged from now on, after all that one segment of the log says of it. */
 interface Revised {
-  revision: Pick<TouchRevision, "touchId" | "verdict" | "verdictReason" | "actor" | "device">;
+  revision: Pick<TouchRevision, "touchId" | "verdict" | "verdictReason" | "actor" | "device" | "deviceId">;
   position: number;
   at: number;
   rules: string;
@@ -30,6 +31,7 @@ const DEVICE = {
 
 const COLUMNS = Object.keys(DEVICE) as (keyof typeof DEVICE)[];
 const TOLD = ["ids", "verdicts", "reasons", "actors", "kinds", ...COLUMNS, "positions", "times", "rules"];
+const OWNERS = ["moves", "devices", "device_keys"];
 
 const REVISE = `UPDATE events SET
     human = CASE WHEN told.verdicts = 0 THEN human ELSE told.verdicts = ${Verdict.HUMAN} END,
@@ -37,8 +39,10 @@ const REVISE = `UPDATE events SET
     actor = CASE WHEN told.verdicts = 0 THEN actor ELSE nullif(told.actors, '') END,
     device_type = CASE WHEN told.kinds < 0 THEN device_type ELSE told.kinds END,
     ${COLUMNS.map((name) => `${name} = CASE WHEN told.kinds < 0 THEN events.${name} ELSE nullif(told.${name}, '') END`).join(", ")},
+    device_id = CASE WHEN told.moves = 0 THEN events.device_id ELSE nullif(told.devices, '') END,
+    device_key = CASE WHEN told.moves = 0 THEN events.device_key WHEN told.devices = '' THEN NULL ELSE told.device_keys END,
     changed = told.positions, revised_at = told.times, rules = told.rules
-  FROM (SELECT ${TOLD.map((name) => `unnest($${name}) AS ${name}`).join(", ")}) told
+  FROM (SELECT ${[...TOLD, ...OWNERS].map((name) => `unnest($${name}) AS ${name}`).join(", ")}) told
   WHERE events.workspace = $workspace AND events.test = $test AND events.id = told.ids AND events.changed < told.positions`;
 
 /** So many events are changed by one statement, which reads the ids of the table once. */
@@ -84,7 +88,9 @@ function foldOf(some: readonly Said[]): Revised[] {
       const judged = next.verdict === Verdict.UNSPECIFIED && before !== undefined ? before : next;
       const { verdict, verdictReason, actor } = judged;
       const device = next.device ?? before?.device;
-      const revision = { touchId: next.touchId, verdict, verdictReason, actor, ...(device && { device }) };
+      const deviceId = next.deviceId ?? before?.deviceId;
+      const given = { ...(device && { device }), ...(deviceId !== undefined && { deviceId }) };
+      const revision = { touchId: next.touchId, verdict, verdictReason, actor, ...given };
       fold.set(next.touchId, { revision, position, at, rules: said.rules });
     }
   return [...fold.values()];
@@ -101,6 +107,9 @@ function paramsOf(revised: readonly Revised[]): Params {
     actors: all(({ revision }) => revision.actor),
     kinds: numbers(({ revision }) => (revision.device === undefined ? -1 : kindOf(revision.device.type))),
     ...Object.fromEntries(device),
+    moves: numbers(({ revision }) => (revision.deviceId === undefined ? 0 : 1)),
+    devices: all(({ revision }) => revision.deviceId ?? ""),
+    device_keys: revised.map(({ revision }) => deviceKey(revision.deviceId ?? "")),
     positions: numbers(({ position }) => position),
     times: numbers(({ at }) => at),
     rules: all(({ rules }) => rules),

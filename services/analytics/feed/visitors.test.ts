@@ -16,6 +16,7 @@ import { touchOf } from "../test-history.ts";
 import { claimModel, visitorModel } from "../visitors/model.ts";
 import { keepSaid } from "../visitors/store.ts";
 import { TYPES, toColumns } from "./columns.ts";
+import { readForgotten } from "./forgotten.ts";
 import { FINGERPRINT, SCHEMA } from "./schema.ts";
 import { restoreVisitors, visitorChanges } from "./visitors.ts";
 
@@ -171,7 +172,7 @@ describe("a table that is fed by hand", () => {
       ...{ id: "live:vis_gone", visitorId: "vis_gone", test: false, attributes: {}, updatedAt: 1 },
       ...{ devices: [], erasedAt: 2, erasedTo: 60 },
     });
-    await touched("w4", [["1", "gone", 55], ["2", "gone", 65], ["3", "0699", 55]]); // biome-ignore format: rows
+    await touched("w4", [["2", "gone", 65], ["3", "0699", 55]]); // biome-ignore format: rows
     await (await restoreVisitors("w4", 70, deps()))(duck);
     expect(await count("identities WHERE workspace = 'w4'")).toBe(700);
     expect(await count("visitors WHERE workspace = 'w4'")).toBe(350);
@@ -179,5 +180,40 @@ describe("a table that is fed by hand", () => {
       { id: "2", visitor_id: "vis_gone" },
       { id: "3", visitor_id: "vis_0349" },
     ]);
+  });
+
+  it.each([
+    ["before that", { deviceId: "gone", position: 55 }, true],
+    ["after that", { deviceId: "gone", position: 65 }, false],
+    ["in the other world", { deviceId: "gone", position: 55, test: true }, false],
+    ["whose device became another one after that", { deviceId: "d1", position: 55, former: [["gone", 70]] }, true],
+    ["whose device had become another one", { deviceId: "d1", position: 55, former: [["gone", 58]] }, false],
+    ["that was given the device after that", { deviceId: "gone", position: 55, former: [["d1", 70]] }, false],
+    ["that had been given the device", { deviceId: "gone", position: 55, former: [["d1", 58]] }, true],
+    [
+      "that had the device in between",
+      {
+        deviceId: "",
+        position: 50,
+        former: [
+          ["", 55],
+          ["gone", 62],
+          ["d1", 64],
+        ],
+      },
+      true,
+    ],
+  ] as const)("that is made anew leaves out who was forgotten: a touch %s", async (_what, given, isGone) => {
+    await store
+      .collection(visitorModel)
+      .of("w5")
+      .insert({
+        ...{ id: "live:vis_gone", visitorId: "vis_gone", test: false, attributes: {}, updatedAt: 1 },
+        ...{ devices: [], erasedAt: 2, erasedTo: 60 },
+      });
+    const { deviceId, position, test = false, former = [] } = { test: false, former: [], ...given };
+    const formerDevices = former.map(([before, until]) => ({ deviceId: before, until }));
+    const event = { touch: touchOf({ deviceId, test }), position, recordedAt: 0, formerDevices };
+    expect((await readForgotten("w5", deps()))(event)).toBe(isGone);
   });
 });

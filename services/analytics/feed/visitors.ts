@@ -258,7 +258,6 @@ export async function restoreVisitors(workspace: string, position: number, { sto
     for await (const docs of visitorsOf({ store, workspace }).stream({}))
       for (const [test, some] of Map.groupBy(docs, (doc) => doc.test))
         await duck.write(async (writer) => {
-          await eraseAgain(writer, { workspace, test, docs: some });
           // What is part of another is written with that one, which may come in another chunk.
           const live = some.filter(isLive);
           const ids = live.map(({ visitorId }) => visitorId);
@@ -266,22 +265,4 @@ export async function restoreVisitors(workspace: string, position: number, { sto
           await writeGone(writer, { workspace, test, position, docs: some });
         });
   };
-}
-
-/** Events of devices that were forgotten, each up to its position. */
-async function eraseAgain(
-  { run }: Writer,
-  { workspace, test, docs }: { workspace: string; test: boolean; docs: readonly VisitorDoc[] },
-): Promise<void> {
-  const erased = docs.filter(({ erasedTo }) => erasedTo !== undefined);
-  if (erased.length === 0) return;
-  await run(
-    `DELETE FROM events USING (SELECT unnest($keys) AS gone, unnest($upTo) AS up_to) erased
-      WHERE ${OWN} AND device_key = erased.gone AND position <= erased.up_to`,
-    {
-      ...{ workspace, test },
-      keys: erased.map(({ visitorId }) => deviceKey(deviceOf(visitorId))),
-      upTo: erased.map(({ erasedTo = 0 }) => BigInt(erasedTo)),
-    },
-  );
 }

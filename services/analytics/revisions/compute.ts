@@ -1,8 +1,11 @@
 import type { ServiceDeps } from "#runtime/service.ts";
 import type { Duck, Session } from "../engine/duck.ts";
 import { fail } from "../reasons.ts";
+import { decideDevices } from "./devices.ts";
+import { asksDevices, changedDevicesTable, deviceParamsOf, ruledTable } from "./devices-sql.ts";
 import { countChanged, readDifference } from "./difference.ts";
 import { judgeKinds } from "./judge.ts";
+import { hasOwnRules } from "./messages.ts";
 import { partModel, type RevisionDoc } from "./model.ts";
 import { keepParts, removeParts } from "./parts.ts";
 import { changedTable, JUDGED_TABLE, paramsOf, type Range } from "./sql.ts";
@@ -10,8 +13,9 @@ import { changedTable, JUDGED_TABLE, paramsOf, type Range } from "./sql.ts";
 /** The most touches that one revision changes: their decisions are kept until it is applied. */
 const MOST_CHANGED = 1_000_000;
 
-/** How much of the work is done when kinds are judged, and when the difference is known. */
+/** How much of the work is done when kinds are judged, when devices are decided, and when the difference is known. */
 const JUDGED = 0.2;
+const DECIDED = 0.5;
 const ADDED_UP = 0.6;
 
 /** What computes a difference. */
@@ -47,7 +51,7 @@ async function inSnapshot(session: Session, computing: Computing): Promise<Parti
       onProgress: (part) => onProgress(part * JUDGED),
     });
   else await session.run(JUDGED_TABLE);
-  await session.run(changedTable(range, rules), { ...range.params, ...paramsOf(rules) });
+  await findChanged(session, range, computing);
   const changed = await countChanged(session);
   if (changed > MOST_CHANGED) throw fail("REVISION_TOO_LARGE", { most: MOST_CHANGED, changed });
   const difference = await readDifference(session, range);
@@ -58,6 +62,25 @@ async function inSnapshot(session: Session, computing: Computing): Promise<Parti
     (part) => onProgress(ADDED_UP + part * (1 - ADDED_UP)),
   );
   return { difference, parts, upTo: Number(mark?.position ?? 0), rulesVersion: versionOf(doc, version) };
+}
+
+/** Makes the table `changed`: what the rules change. */
+async function findChanged(session: Session, range: Range, computing: Computing): Promise<void> {
+  const { client, workspace, doc, signal, onProgress } = computing;
+  const { rules } = doc;
+  const { identity } = rules;
+  const params = { ...range.params, ...paramsOf(rules) };
+  if (identity === undefined) {
+    await session.run(changedTable(range, rules), params);
+    return;
+  }
+  await session.run(ruledTable(range, rules), params);
+  if (asksDevices(identity))
+    await decideDevices(session, {
+      ...{ client, workspace, signal, rules: identity, most: MOST_CHANGED },
+      onProgress: (part) => onProgress(JUDGED + part * (DECIDED - JUDGED)),
+    });
+  await session.run(changedDevicesTable(identity), { ...params, ...deviceParamsOf(identity) });
 }
 
 /** Events of one world, of all verdicts. */
@@ -73,7 +96,5 @@ function rangeOf(workspace: string, { test, start, end, floor = start, linkId }:
 
 /** The version of the built-in rules, and the revision where it has rules of its own. */
 function versionOf({ id, rules }: RevisionDoc, builtIn: string): string {
-  const { userAgentContains, deviceIds, asns, maxPerMinute } = rules;
-  const hasOwn = userAgentContains.length + deviceIds.length + asns.length > 0 || maxPerMinute !== undefined;
-  return [...(rules.builtIn ? [builtIn] : []), ...(hasOwn ? [id] : [])].join("+");
+  return [...(rules.builtIn ? [builtIn] : []), ...(hasOwnRules(rules) ? [id] : [])].join("+");
 }

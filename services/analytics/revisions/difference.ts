@@ -1,3 +1,4 @@
+import type { DeviceChange } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import type { Session } from "../engine/duck.ts";
 import type { Row } from "../engine/query.ts";
 import { DAY_MS } from "../rules.ts";
@@ -21,10 +22,11 @@ export async function countChanged(session: Session): Promise<number> {
 /** Adds up what the table `changed` says of a range. */
 export async function readDifference(session: Session, range: Range): Promise<Difference> {
   const [counts] = await session.rows(
-    "SELECT count(n) AS changed, count(*) FILTER (unjudged) AS unjudged FROM changed",
+    `SELECT count(n) AS changed, count(*) FILTER (unjudged) AS unjudged,
+      count(*) FILTER (unjudged_device) AS unjudged_devices FROM changed`,
   );
   const moves = await session.rows(
-    `SELECT comes, goes, count(*) AS touches FROM changed WHERE n IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT ${MOST_MOVES}`,
+    `SELECT comes, goes, count(*) AS touches FROM changed WHERE comes <> goes GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT ${MOST_MOVES}`,
   );
   const [all] = await session.rows(numbersBy(range, { by: "''", only: "true" }), range.params);
   const someLinks = `SELECT link_id FROM changed WHERE n IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ${MOST_LINKS}`;
@@ -34,12 +36,15 @@ export async function readDifference(session: Session, range: Range): Promise<Di
   const links = await session.rows(`${byLink} ORDER BY changed DESC, name`, range.params);
   const days = await session.rows(`${byDay} ORDER BY name`, range.params);
   const sample = await session.rows(
-    `SELECT * FROM changed WHERE n IS NOT NULL ORDER BY scanned_at DESC, id LIMIT ${MOST_SAMPLE}`,
+    `SELECT id, link_id, scanned_at, comes, goes, actor, device_change FROM changed WHERE n IS NOT NULL
+      ORDER BY scanned_at DESC, id LIMIT ${MOST_SAMPLE}`,
   );
   return {
     considered: Number(all?.considered ?? 0),
     changed: Number(counts?.changed ?? 0),
     unjudged: Number(counts?.unjudged ?? 0),
+    unjudgedDevices: Number(counts?.unjudged_devices ?? 0),
+    deviceMoves: await readDeviceMoves(session),
     moves: moves.map(({ comes, goes, touches }) => ({
       ...{ from: String(comes), to: String(goes), touches: Number(touches) },
     })),
@@ -50,6 +55,17 @@ export async function readDifference(session: Session, range: Range): Promise<Di
     byDay: days.map((row) => ({ date: dateOf(row), changed: Number(row.changed), numbers: numbersOf(row) })),
     sample: sample.map(changedOf),
   };
+}
+
+async function readDeviceMoves(session: Session): Promise<Difference["deviceMoves"]> {
+  const rows = await session.rows(
+    "SELECT device_change, count(*) AS touches FROM changed WHERE device_change > 0 GROUP BY 1 ORDER BY 2 DESC, 1",
+  );
+  return rows.map((row) => ({ change: changeIn(row), touches: Number(row.touches) }));
+}
+
+function changeIn(row: Row): DeviceChange {
+  return Number(row.device_change) as DeviceChange;
 }
 
 function numbersOf(row: Row): Numbers {
@@ -75,5 +91,6 @@ function changedOf(row: Row): Changed {
     from: String(row.comes),
     to: String(row.goes),
     actor: String(row.actor),
+    device: changeIn(row),
   };
 }

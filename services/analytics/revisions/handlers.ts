@@ -59,7 +59,7 @@ async function find({ store }: RevisionDeps, id: string, handler: HandlerContext
 
 async function make(own: RevisionDeps, request: CreateRevisionRequest, handler: HandlerContext): Promise<RevisionDoc> {
   const { startDate, endDate, linkId } = request;
-  const rules = rulesOf(request.rules?.bots);
+  const rules = rulesOf(request.rules);
   if (!hasRules(rules)) throw fail("REVISION_RULES_MISSING", { field: "rules" });
   const { floor } = await ask(own, handler, { startDate, endDate });
   const { principal, now, newId } = contextOf(handler);

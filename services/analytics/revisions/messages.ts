@@ -1,13 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  type BotRules,
+  type IdentityRules as AskedIdentity,
   type RevisionDifferenceSchema,
   type RevisionNumbersSchema,
+  type RevisionRules,
+  type RevisionRulesSchema,
   type RevisionSchema,
   RevisionState,
 } from "#gen/waymark/analytics/v1/revisions_pb.ts";
-import type { Difference, Numbers, RevisionDoc, Rules, State } from "./model.ts";
+import type { Difference, IdentityRules, Numbers, RevisionDoc, Rules, State } from "./model.ts";
 
 const STATES: Readonly<Record<State, RevisionState>> = {
   queued: RevisionState.QUEUED,
@@ -21,12 +23,18 @@ const STATES: Readonly<Record<State, RevisionState>> = {
 
 /** Whether there is anything to judge by. */
 export function hasRules(rules: Rules): boolean {
-  const { builtIn, userAgentContains, deviceIds, asns, maxPerMinute } = rules;
-  return builtIn || userAgentContains.length + deviceIds.length + asns.length > 0 || maxPerMinute !== undefined;
+  return rules.builtIn || hasOwnRules(rules);
+}
+
+/** Whether there is anything to judge by that is not built in. */
+export function hasOwnRules({ userAgentContains, deviceIds, asns, maxPerMinute, identity }: Rules): boolean {
+  const hasList = userAgentContains.length + deviceIds.length + asns.length > 0;
+  return hasList || maxPerMinute !== undefined || identity !== undefined;
 }
 
 /** The rules of a request, each value once. */
-export function rulesOf(bots: BotRules | undefined): Rules {
+export function rulesOf(asked: Pick<RevisionRules, "bots" | "identity"> | undefined): Rules {
+  const { bots, identity } = asked ?? {};
   const { builtIn = false, userAgentContains = [], deviceIds = [], asns = [] } = bots ?? {};
   const maxPerMinute = bots?.maxScansPerMinutePerDevice;
   return {
@@ -35,7 +43,30 @@ export function rulesOf(bots: BotRules | undefined): Rules {
     deviceIds: [...new Set(deviceIds.map((id) => (id.startsWith("vis_") ? id.slice(4) : id)))],
     asns: [...new Set(asns)],
     ...(maxPerMinute !== undefined && { maxPerMinute }),
+    ...identityOf(identity),
   };
+}
+
+function identityOf(asked: AskedIdentity | undefined): Pick<Rules, "identity"> {
+  const { ignoreVersions = false, devices, maxScansPerDayPerDevice: maxPerDay } = asked ?? {};
+  if (!ignoreVersions && devices === undefined && maxPerDay === undefined) return {};
+  const identity: IdentityRules = { ignoreVersions };
+  if (devices !== undefined) identity.devices = devices;
+  if (maxPerDay !== undefined) identity.maxPerDay = maxPerDay;
+  return { identity };
+}
+
+function shownRules(rules: Rules): MessageInitShape<typeof RevisionRulesSchema> {
+  const { builtIn, userAgentContains, deviceIds, asns, maxPerMinute, identity } = rules;
+  const lists = { userAgentContains: [...userAgentContains], deviceIds: [...deviceIds], asns: [...asns] };
+  return {
+    bots: { builtIn, ...lists, maxScansPerMinutePerDevice: maxPerMinute },
+    ...(identity !== undefined && { identity: shownIdentity(identity) }),
+  };
+}
+
+function shownIdentity({ ignoreVersions, devices, maxPerDay }: IdentityRules) {
+  return { ignoreVersions, devices, maxScansPerDayPerDevice: maxPerDay };
 }
 
 /** A revision; `userAgents`: those of its sample, by event, as far as they are kept now. Without them it is shown in short. */
@@ -44,8 +75,6 @@ export function shown(
   userAgents?: ReadonlyMap<string, string>,
 ): MessageInitShape<typeof RevisionSchema> {
   const time = (ms: number | undefined) => (ms === undefined ? undefined : timestampFromMs(ms));
-  const { builtIn, userAgentContains, deviceIds, asns, maxPerMinute } = doc.rules;
-  const lists = { userAgentContains: [...userAgentContains], deviceIds: [...deviceIds], asns: [...asns] };
   return {
     id: doc.id,
     state: STATES[doc.state],
@@ -53,7 +82,7 @@ export function shown(
     startDate: time(doc.start),
     endDate: time(doc.end),
     linkId: doc.linkId,
-    rules: { bots: { builtIn, ...lists, maxScansPerMinutePerDevice: maxPerMinute } },
+    rules: shownRules(doc.rules),
     rulesVersion: doc.rulesVersion ?? "",
     difference: doc.difference && differenceOf(doc.difference, doc.upTo ?? 0, userAgents),
     applied: BigInt(doc.applied),
@@ -70,12 +99,14 @@ function differenceOf(
   upTo: number,
   userAgents: ReadonlyMap<string, string> | undefined,
 ): MessageInitShape<typeof RevisionDifferenceSchema> {
-  const { considered, changed, unjudged, moves, totals } = difference;
+  const { considered, changed, unjudged, unjudgedDevices = 0, moves, deviceMoves = [], totals } = difference;
   const sums = {
     upTo: BigInt(upTo),
     considered: BigInt(considered),
     changed: BigInt(changed),
     unjudged: BigInt(unjudged),
+    unjudgedDevices: BigInt(unjudgedDevices),
+    deviceMoves: deviceMoves.map(({ change, touches }) => ({ change, touches: BigInt(touches) })),
     moves: moves.map(({ from, to, touches }) => ({ fromReason: from, toReason: to, touches: BigInt(touches) })),
     totals: numbersOf(totals),
   };
@@ -84,8 +115,8 @@ function differenceOf(
     ...sums,
     byLink: difference.byLink.map((one) => ({ linkId: one.linkId, ...changeOf(one) })),
     byDay: difference.byDay.map((one) => ({ date: one.date, ...changeOf(one) })),
-    sample: difference.sample.map(({ id, linkId, scannedAt, from, to, actor }) => ({
-      ...{ eventId: id, linkId, scannedAt: timestampFromMs(scannedAt) },
+    sample: difference.sample.map(({ id, linkId, scannedAt, from, to, actor, device }) => ({
+      ...{ eventId: id, linkId, scannedAt: timestampFromMs(scannedAt), deviceChange: device },
       ...{ fromReason: from, toReason: to, actor, userAgent: userAgents.get(id) },
     })),
   };

@@ -1,15 +1,25 @@
+import type { DeviceIdentitySetting } from "#gen/waymark/access/v1/authority_pb.ts";
+import type { DeviceChange } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { type Doc, defineModel } from "#runtime/model.ts";
 
 /** How far a revision is. "discarded": it is gone for callers, and what it left is being removed. */
 export type State = "queued" | "running" | "ready" | "applying" | "applied" | "failed" | "discarded";
 
-/** Who is a program, as waymark.analytics.v1.BotRules says it; needles are in small letters. */
+/** Who is the same visitor, as waymark.analytics.v1.IdentityRules says it. */
+export interface IdentityRules {
+  ignoreVersions: boolean;
+  devices?: DeviceIdentitySetting;
+  maxPerDay?: number;
+}
+
+/** Who is a program, as waymark.analytics.v1.BotRules says it; needles are in small letters. `identity`: who is the same visitor. */
 export interface Rules {
   builtIn: boolean;
   userAgentContains: readonly string[];
   deviceIds: readonly string[];
   asns: readonly number[];
   maxPerMinute?: number;
+  identity?: IdentityRules;
 }
 
 /** Numbers before and after. */
@@ -20,7 +30,7 @@ export interface Numbers {
   visitorsAfter: number;
 }
 
-/** An event whose judgement changes. Empty reasons: it counts. */
+/** An event whose judgement or device changes. Empty reasons: it counts. Of which devices it is nobody keeps here: they may be forgotten. */
 export interface Changed {
   id: string;
   linkId: string;
@@ -28,6 +38,7 @@ export interface Changed {
   from: string;
   to: string;
   actor: string;
+  device: DeviceChange;
 }
 
 /** What a revision changes, as waymark.analytics.v1.RevisionDifference has it. */
@@ -35,7 +46,9 @@ export interface Difference {
   considered: number;
   changed: number;
   unjudged: number;
+  unjudgedDevices: number;
   moves: readonly { from: string; to: string; touches: number }[];
+  deviceMoves: readonly { change: DeviceChange; touches: number }[];
   totals: Numbers;
   byLink: readonly { linkId: string; changed: number; numbers: Numbers }[];
   byDay: readonly { date: string; changed: number; numbers: Numbers }[];
@@ -115,14 +128,25 @@ export interface Decision {
 }
 
 /**
+ * A touch with the number of its decision, AS_IT_WAS where only its device changes. Where that does: the number of the device that it
+ * is of, and of the one that it was of.
+ */
+export type Decided = readonly [id: string, decision: number, device?: number, before?: number];
+
+/** In place of the number of a decision. */
+export const AS_IT_WAS = -1;
+
+/**
  * Decisions of a revision, a thousand touches each, so that exactly what was shown is applied, whatever happens between. Its id is
  * the revision's, a slash and its number from 0.
  */
 export interface PartDoc extends Doc {
   revisionId: string;
-  /** Touches by code; each with the number of its decision. */
-  codes: { list: readonly { codeId: string; touches: readonly (readonly [id: string, decision: number])[] }[] };
+  /** Touches by code. */
+  codes: { list: readonly { codeId: string; touches: readonly Decided[] }[] };
   decisions: { list: readonly Decision[] };
+  /** Pseudonyms of devices; one that is empty is none. */
+  devices?: { list: readonly string[] };
   /** How many touches. */
   touches: number;
 }
@@ -133,6 +157,7 @@ export const partModel = defineModel<PartDoc>({
     revisionId: { kind: "string", required: true },
     codes: { kind: "object", required: true },
     decisions: { kind: "object", required: true },
+    devices: { kind: "object" },
     touches: { kind: "number", required: true },
   },
   indexes: [{ name: "by_revision", fields: ["revisionId"] }],

@@ -1,7 +1,7 @@
 import type { Collection } from "#runtime/store.ts";
 import type { Session } from "../engine/duck.ts";
 import type { Row } from "../engine/query.ts";
-import type { Decision, PartDoc } from "./model.ts";
+import { AS_IT_WAS, type Decided, type Decision, type PartDoc } from "./model.ts";
 
 /** Touches of one document. */
 const PART_TOUCHES = 1_000;
@@ -14,7 +14,9 @@ export function partIdOf(revisionId: string, index: number): string {
   return `${revisionId}/${index}`;
 }
 
-const PAGE = `SELECT c.n, c.id, c.link_id, c.goes, c.actor, coalesce(c.is_built_in AND j.has_device, false) AS has_device,
+const PAGE = `SELECT c.n, c.id, c.link_id, c.comes <> c.goes AS is_judged, c.goes, c.actor,
+    coalesce(c.is_built_in AND j.has_device, false) AS has_device,
+    c.device_change > 0 AS is_moved, c.device_before, c.device_after,
     j.device_type, j.browser, j.browser_version, j.platform, j.platform_version, j.brand
   FROM changed c LEFT JOIN judged j ON j.n = c.kind WHERE c.n BETWEEN $first AND $last ORDER BY c.n`;
 
@@ -35,23 +37,36 @@ export async function keepParts(
 }
 
 function partOf(rows: readonly Row[]): Omit<PartDoc, "id" | "revisionId"> {
-  const decisions = new Map<string, { at: number; decision: Decision }>();
-  const codes = new Map<string, [string, number][]>();
+  const decisions = new Numbered<Decision>();
+  const devices = new Numbered<string>();
+  const codes = new Map<string, Decided[]>();
   for (const row of rows) {
-    const decision = decisionOf(row);
-    const print = JSON.stringify(decision);
-    const known = decisions.get(print) ?? { at: decisions.size, decision };
-    decisions.set(print, known);
     const codeId = String(row.link_id);
     const touches = codes.get(codeId) ?? [];
     codes.set(codeId, touches);
-    touches.push([String(row.id), known.at]);
+    const decision = row.is_judged === true ? decisions.numberOf(decisionOf(row)) : AS_IT_WAS;
+    const [after, before] = [row.device_after, row.device_before].map((device) => String(device ?? ""));
+    const moved = row.is_moved === true ? ([after, before] as string[]).map((device) => devices.numberOf(device)) : [];
+    touches.push([String(row.id), decision, ...moved] as unknown as Decided);
   }
   return {
     codes: { list: [...codes].map(([codeId, touches]) => ({ codeId, touches })) },
-    decisions: { list: [...decisions.values()].map(({ decision }) => decision) },
+    ...{ decisions: { list: decisions.list }, devices: { list: devices.list } },
     touches: rows.length,
   };
+}
+
+/** Each value once, with its number from 0. */
+class Numbered<T> {
+  readonly list: T[] = [];
+  readonly #numbers = new Map<string, number>();
+
+  numberOf(value: T): number {
+    const print = JSON.stringify(value);
+    const known = this.#numbers.get(print) ?? this.list.push(value) - 1;
+    this.#numbers.set(print, known);
+    return known;
+  }
 }
 
 function decisionOf(row: Row): Decision {

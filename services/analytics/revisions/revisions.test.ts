@@ -2,16 +2,16 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { RevisionService, RevisionState } from "#gen/waymark/analytics/v1/revisions_pb.ts";
+import { RevisionService } from "#gen/waymark/analytics/v1/revisions_pb.ts";
+import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import { reasonOf } from "#runtime/failure.ts";
 import { type AnalyticsGround, fieldOf, NOW, openAnalyticsGround, until } from "../test-ground.ts";
 import { touchOf } from "../test-history.ts";
 import { partModel } from "./model.ts";
 import { tasksOf } from "./tasks.ts";
-import { type Bots, bots, differenceByHand, differenceOf, RANGE, reach, rerun, touches } from "./test-rerun.ts";
-
-const { APPLIED, READY } = RevisionState;
+import { bots, differenceByHand, differenceOf, identities, RANGE, rerun, touches } from "./test-rerun.ts";
+import { openRevising } from "./test-revising.ts";
 
 let ground: AnalyticsGround;
 beforeAll(async () => {
@@ -23,28 +23,23 @@ afterEach(() => {
 });
 
 const api = () => ground.client(RevisionService);
+const { made, applied, numbers } = openRevising(() => ground);
 
-async function made(rules: Bots, given: { workspace: string; test?: boolean; linkId?: string; range?: object }) {
-  const { workspace, test = false, linkId = "", range = RANGE } = given;
-  const by = ground.by({ workspace, test });
-  const { revision } = await api().createRevision({ ...range, linkId, rules: { bots: rules } }, by);
-  return reach(ground, { id: revision?.id ?? "", state: READY, by });
-}
-
-async function applied(id: string, workspace: string, test = false) {
-  const by = ground.by({ workspace, test });
-  await api().applyRevision({ id }, by);
-  const revision = await reach(ground, { id, state: APPLIED, by });
-  await ground.settle();
-  return revision;
-}
-
-/** What the table says of a workspace: events that count, visitors, and the ids. */
-async function numbers(workspace: string, test = false) {
-  const by = ground.by({ workspace, test });
-  const { totalEvents } = await ground.api.getEventMetrics({}, by);
-  const { json } = await ground.api.listEvents({ pageSize: 1_000 }, by);
-  return { totalEvents, ids: (json?.events ?? []).map(({ id }) => id).toSorted() };
+/** The same person says of the first devices that count that they are hers: which they are, and who she is. */
+async function identified(all: readonly Touch[], given: { workspace: string; test: boolean; names: number }) {
+  const by = ground.by(given);
+  const events = new Map(
+    all.filter(({ verdictReason }) => verdictReason === "").map(({ id, deviceId }) => [deviceId, id]),
+  );
+  events.delete("");
+  const some = [...events].slice(0, given.names);
+  let visitorId = "";
+  for (const [, id] of some) {
+    const lbid = Buffer.from(id).toString("base64url");
+    const said = { lbid, visitor: { data: { $email: "ann@example.com" } } };
+    visitorId = (await ground.client(VisitorService).identifyVisitor(said, by)).visitor?.id ?? "";
+  }
+  return { known: new Set(some.map(([device]) => device)), visitorId };
 }
 
 /** The first touch of each id, of one world. */
@@ -57,41 +52,46 @@ function firsts(all: readonly Touch[], test: boolean): Touch[] {
 describe("a revision", () => {
   it("shows what other rules change, changes nothing, and then exactly that", async () => {
     let run = 0;
+    const where = fc.record({ test: fc.boolean(), linkId: fc.constantFrom("", "", "link_1") });
     const property = fc.asyncProperty(
-      ...([touches("w"), bots, fc.boolean(), fc.constantFrom("", "", "link_1")] as const),
-      async (all, rules, test, linkId) => {
+      ...([touches("w"), bots, identities, where, fc.integer({ min: 0, max: 2 })] as const),
+      async (all, rules, identity, { test, linkId }, names) => {
         run += 1;
         const workspace = `w${run}`;
         const written = all.map((one) => ({ ...one, workspaceId: workspace }));
         await ground.append(written);
         await ground.settle();
-        const before = await numbers(workspace, test);
         const own = firsts(written, test);
-        const found = rerun(
-          own.filter(({ codeId }) => linkId === "" || codeId === linkId),
-          rules,
-        );
-        const revision = await made(rules, { workspace, test, linkId });
-        expect(differenceOf(revision)).toEqual(differenceByHand(found));
+        const { known, visitorId } = await identified(own, { workspace, test, names });
+        const asked = { workspace, test, linkId, identity };
+        const isMeant = ({ codeId }: Touch) => linkId === "" || codeId === linkId;
+        const found = rerun(own.filter(isMeant), rules, { identity, known });
+        const before = await numbers(workspace, test);
+        const revision = await made(rules, asked);
+        expect(differenceOf(revision)).toEqual(differenceByHand(found, known));
         expect(await numbers(workspace, test)).toEqual(before);
         const later = touchOf({ id: "later", workspaceId: workspace, test, userAgent: "Robot/4" });
         await ground.append([later]);
         const after = await applied(revision.id, workspace, test);
         expect(after.applied).toBe(revision.difference?.changed);
-        const goes = new Map(found.map(({ touch, to }) => [touch.id, to]));
-        const ids = own.filter(({ id, verdictReason }) => (goes.get(id) ?? verdictReason) === "").map(({ id }) => id);
-        expect(await numbers(workspace, test)).toEqual({
-          totalEvents: ids.length + 1,
-          ids: [...ids, "later"].toSorted(),
+        const goes = new Map(found.map((one) => [one.touch.id, one]));
+        const now = [...own, later].map((one) => {
+          const { to = one.verdictReason, device = one.deviceId } = goes.get(one.id) ?? {};
+          return { ...one, verdictReason: to, deviceId: device };
         });
-        const again = await made(rules, { workspace, test, linkId });
-        const now = own.map((one) => ({ ...one, verdictReason: goes.get(one.id) ?? one.verdictReason }));
-        const inRange = [...now, later].filter(({ codeId }) => linkId === "" || codeId === linkId);
-        expect(differenceOf(again)).toEqual(differenceByHand(rerun(inRange, rules)));
+        const people = now.filter(({ verdictReason }) => verdictReason === "");
+        const nameOf = (device: string) => (known.has(device) ? visitorId : `vis_${device}`);
+        expect(await numbers(workspace, test)).toEqual({
+          totalEvents: people.length,
+          ids: people.map(({ id, deviceId }) => [id, deviceId === "" ? undefined : nameOf(deviceId)]).toSorted(),
+        });
+        const again = await made(rules, asked);
+        const expected = rerun(now.filter(isMeant), rules, { identity, known });
+        expect(differenceOf(again)).toEqual(differenceByHand(expected, known));
       },
     );
-    await fc.assert(property, { numRuns: 8 });
-  }, 60_000);
+    await fc.assert(property, { numRuns: 16 });
+  }, 120_000);
 
   it("reads the device again where the rules judge by the user agent, and keeps it where they do not", async () => {
     const device = { browser: "Old", language: "de" };
@@ -146,7 +146,7 @@ describe("a revision", () => {
     const fresh = await made({ builtIn: true }, { workspace: "once" });
     expect(fresh.difference).toMatchObject({ changed: 1n, moves: [{ fromReason: "agent", toReason: "" }] });
     await applied(fresh.id, "once");
-    expect((await numbers("once")).ids).toEqual(["a"]);
+    expect((await numbers("once")).ids).toEqual([["a", undefined]]);
   });
 
   it("that is discarded is gone with its decisions, whatever its state", async () => {
@@ -201,6 +201,8 @@ describe("a revision", () => {
       .createRevision({ ...RANGE, rules: { bots: {} } }, by)
       .catch((cause: ConnectError) => cause);
     expect(fieldOf(error as ConnectError)).toBe("rules");
+    const empty = api().createRevision({ ...RANGE, rules: { identity: { ignoreVersions: false } } }, by);
+    expect(fieldOf((await empty.then(String, (cause: ConnectError) => cause)) as ConnectError)).toBe("rules");
     const reversed = { startDate: RANGE.endDate, endDate: RANGE.startDate, rules: { bots: { builtIn: true } } };
     await expect(api().createRevision(reversed, by)).rejects.toThrow("must not be before");
     for (let turn = 0; turn < 20; turn += 1)

@@ -10,6 +10,8 @@ import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { DeviceIdentitySetting } from "../../access/v1/authority_pb.ts";
+import { file_waymark_access_v1_authority } from "../../access/v1/authority_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -17,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/analytics/v1/revisions.proto.
  */
 export const file_waymark_analytics_v1_revisions: GenFile = /*@__PURE__*/
-  fileDesc("CiR3YXltYXJrL2FuYWx5dGljcy92MS9yZXZpc2lvbnMucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIvIBCghCb3RSdWxlcxIQCghidWlsdF9pbhgBIAEoCBIuChN1c2VyX2FnZW50X2NvbnRhaW5zGAIgAygJQhG6SA6SAQsQZCIHcgUQAhjIARImCgpkZXZpY2VfaWRzGAMgAygJQhK6SA+SAQwQ6AciB3IFEAEYyAESHQoEYXNucxgEIAMoDUIPukgMkgEJEOgHIgQqAigBEjkKH21heF9zY2Fuc19wZXJfbWludXRlX3Blcl9kZXZpY2UYBSABKAVCC7pICBoGGKCNBigBSACIAQFCIgogX21heF9zY2Fuc19wZXJfbWludXRlX3Blcl9kZXZpY2UiPQoNUmV2aXNpb25SdWxlcxIsCgRib3RzGAEgASgLMh4ud2F5bWFyay5hbmFseXRpY3MudjEuQm90UnVsZXMiRwoMUmV2aXNpb25Nb3ZlEhMKC2Zyb21fcmVhc29uGAEgASgJEhEKCXRvX3JlYXNvbhgCIAEoCRIPCgd0b3VjaGVzGAMgASgDIm8KD1JldmlzaW9uTnVtYmVycxIVCg1ldmVudHNfYmVmb3JlGAEgASgDEhQKDGV2ZW50c19hZnRlchgCIAEoAxIXCg92aXNpdG9yc19iZWZvcmUYAyABKAMSFgoOdmlzaXRvcnNfYWZ0ZXIYBCABKAMiZwoLUmV2aXNlZExpbmsSDwoHbGlua19pZBgBIAEoCRIPCgdjaGFuZ2VkGAIgASgDEjYKB251bWJlcnMYAyABKAsyJS53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvbk51bWJlcnMiYwoKUmV2aXNlZERheRIMCgRkYXRlGAEgASgJEg8KB2NoYW5nZWQYAiABKAMSNgoHbnVtYmVycxgDIAEoCzIlLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uTnVtYmVycyLAAQoMUmV2aXNlZEV2ZW50EhAKCGV2ZW50X2lkGAEgASgJEg8KB2xpbmtfaWQYAiABKAkSLgoKc2Nhbm5lZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZnJvbV9yZWFzb24YBCABKAkSEQoJdG9fcmVhc29uGAUgASgJEg0KBWFjdG9yGAYgASgJEhcKCnVzZXJfYWdlbnQYByABKAlIAIgBAUINCgtfdXNlcl9hZ2VudCLeAgoSUmV2aXNpb25EaWZmZXJlbmNlEg0KBXVwX3RvGAEgASgDEhIKCmNvbnNpZGVyZWQYAiABKAMSDwoHY2hhbmdlZBgDIAEoAxIQCgh1bmp1ZGdlZBgEIAEoAxIxCgVtb3ZlcxgFIAMoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uTW92ZRI1CgZ0b3RhbHMYBiABKAsyJS53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvbk51bWJlcnMSMgoHYnlfbGluaxgHIAMoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzZWRMaW5rEjAKBmJ5X2RheRgIIAMoCzIgLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzZWREYXkSMgoGc2FtcGxlGAkgAygLMiIud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNlZEV2ZW50ItUECghSZXZpc2lvbhIKCgJpZBgBIAEoCRIyCgVzdGF0ZRgCIAEoDjIjLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uU3RhdGUSEAoIcHJvZ3Jlc3MYAyABKAESLgoKc3RhcnRfZGF0ZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKB2xpbmtfaWQYBiABKAlIAIgBARIyCgVydWxlcxgHIAEoCzIjLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uUnVsZXMSFQoNcnVsZXNfdmVyc2lvbhgIIAEoCRI8CgpkaWZmZXJlbmNlGAkgASgLMigud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNpb25EaWZmZXJlbmNlEg8KB2FwcGxpZWQYCiABKAMSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY29tcHV0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldmlzZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmFwcGxpZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKBWVycm9yGA8gASgJSAGIAQFCCgoIX2xpbmtfaWRCCAoGX2Vycm9yItwBChVDcmVhdGVSZXZpc2lvblJlcXVlc3QSNgoKc3RhcnRfZGF0ZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARI0CghlbmRfZGF0ZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBrpIA8gBARIZCgdsaW5rX2lkGAMgASgJQgi6SAVyAxjIARI6CgVydWxlcxgEIAEoCzIjLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uUnVsZXNCBrpIA8gBASJKChZDcmVhdGVSZXZpc2lvblJlc3BvbnNlEjAKCHJldmlzaW9uGAEgASgLMh4ud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNpb24iYwoUTGlzdFJldmlzaW9uc1JlcXVlc3QSHwoJcGFnZV9zaXplGAEgASgFQge6SAQaAigBSACIAQESHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYyAFCDAoKX3BhZ2Vfc2l6ZSJjChVMaXN0UmV2aXNpb25zUmVzcG9uc2USMQoJcmV2aXNpb25zGAEgAygLMh4ud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkdldFJldmlzaW9uUmVxdWVzdBIKCgJpZBgBIAEoCSJHChNHZXRSZXZpc2lvblJlc3BvbnNlEjAKCHJldmlzaW9uGAEgASgLMh4ud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNpb24iIgoUQXBwbHlSZXZpc2lvblJlcXVlc3QSCgoCaWQYASABKAkiSQoVQXBwbHlSZXZpc2lvblJlc3BvbnNlEjAKCHJldmlzaW9uGAEgASgLMh4ud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNpb24iIwoVRGVsZXRlUmV2aXNpb25SZXF1ZXN0EgoKAmlkGAEgASgJIhgKFkRlbGV0ZVJldmlzaW9uUmVzcG9uc2Uq1AEKDVJldmlzaW9uU3RhdGUSHgoaUkVWSVNJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIZChVSRVZJU0lPTl9TVEFURV9RVUVVRUQQARIaChZSRVZJU0lPTl9TVEFURV9SVU5OSU5HEAISGAoUUkVWSVNJT05fU1RBVEVfUkVBRFkQAxIbChdSRVZJU0lPTl9TVEFURV9BUFBMWUlORxAEEhoKFlJFVklTSU9OX1NUQVRFX0FQUExJRUQQBRIZChVSRVZJU0lPTl9TVEFURV9GQUlMRUQQBjLrBgoPUmV2aXNpb25TZXJ2aWNlEqsBCg5DcmVhdGVSZXZpc2lvbhIrLndheW1hcmsuYW5hbHl0aWNzLnYxLkNyZWF0ZVJldmlzaW9uUmVxdWVzdBosLndheW1hcmsuYW5hbHl0aWNzLnYxLkNyZWF0ZVJldmlzaW9uUmVzcG9uc2UiPrK7GBgKD2FuYWx5dGljczp3cml0ZRoFcXVlcnmC0+STAhw6ASoiFy9hbmFseXRpY3MvdjEvcmV2aXNpb25zEp8BCg1MaXN0UmV2aXNpb25zEioud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdFJldmlzaW9uc1JlcXVlc3QaKy53YXltYXJrLmFuYWx5dGljcy52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiNbK7GBIKDmFuYWx5dGljczpyZWFkQAGC0+STAhkSFy9hbmFseXRpY3MvdjEvcmV2aXNpb25zEp4BCgtHZXRSZXZpc2lvbhIoLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldFJldmlzaW9uUmVxdWVzdBopLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldFJldmlzaW9uUmVzcG9uc2UiOrK7GBIKDmFuYWx5dGljczpyZWFkQAGC0+STAh4SHC9hbmFseXRpY3MvdjEvcmV2aXNpb25zL3tpZH0SswEKDUFwcGx5UmV2aXNpb24SKi53YXltYXJrLmFuYWx5dGljcy52MS5BcHBseVJldmlzaW9uUmVxdWVzdBorLndheW1hcmsuYW5hbHl0aWNzLnYxLkFwcGx5UmV2aXNpb25SZXNwb25zZSJJsrsYGAoPYW5hbHl0aWNzOndyaXRlGgVxdWVyeYLT5JMCJzoBKiIiL2FuYWx5dGljcy92MS9yZXZpc2lvbnMve2lkfTphcHBseRKoAQoORGVsZXRlUmV2aXNpb24SKy53YXltYXJrLmFuYWx5dGljcy52MS5EZWxldGVSZXZpc2lvblJlcXVlc3QaLC53YXltYXJrLmFuYWx5dGljcy52MS5EZWxldGVSZXZpc2lvblJlc3BvbnNlIjuyuxgTCg9hbmFseXRpY3M6d3JpdGVAAYLT5JMCHiocL2FuYWx5dGljcy92MS9yZXZpc2lvbnMve2lkfRoGqrsYAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_options_v1_options]);
+  fileDesc("CiR3YXltYXJrL2FuYWx5dGljcy92MS9yZXZpc2lvbnMucHJvdG8SFHdheW1hcmsuYW5hbHl0aWNzLnYxIvIBCghCb3RSdWxlcxIQCghidWlsdF9pbhgBIAEoCBIuChN1c2VyX2FnZW50X2NvbnRhaW5zGAIgAygJQhG6SA6SAQsQZCIHcgUQAhjIARImCgpkZXZpY2VfaWRzGAMgAygJQhK6SA+SAQwQ6AciB3IFEAEYyAESHQoEYXNucxgEIAMoDUIPukgMkgEJEOgHIgQqAigBEjkKH21heF9zY2Fuc19wZXJfbWludXRlX3Blcl9kZXZpY2UYBSABKAVCC7pICBoGGKCNBigBSACIAQFCIgogX21heF9zY2Fuc19wZXJfbWludXRlX3Blcl9kZXZpY2Ui2QEKDUlkZW50aXR5UnVsZXMSFwoPaWdub3JlX3ZlcnNpb25zGAEgASgIEkoKB2RldmljZXMYAiABKA4yKC53YXltYXJrLmFjY2Vzcy52MS5EZXZpY2VJZGVudGl0eVNldHRpbmdCCrpIB4IBBBABIABIAIgBARI2ChxtYXhfc2NhbnNfcGVyX2RheV9wZXJfZGV2aWNlGAMgASgFQgu6SAgaBhjAhD0oAUgBiAEBQgoKCF9kZXZpY2VzQh8KHV9tYXhfc2NhbnNfcGVyX2RheV9wZXJfZGV2aWNlInQKDVJldmlzaW9uUnVsZXMSLAoEYm90cxgBIAEoCzIeLndheW1hcmsuYW5hbHl0aWNzLnYxLkJvdFJ1bGVzEjUKCGlkZW50aXR5GAIgASgLMiMud2F5bWFyay5hbmFseXRpY3MudjEuSWRlbnRpdHlSdWxlcyJRCgpEZXZpY2VNb3ZlEjIKBmNoYW5nZRgBIAEoDjIiLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZUNoYW5nZRIPCgd0b3VjaGVzGAIgASgDIkcKDFJldmlzaW9uTW92ZRITCgtmcm9tX3JlYXNvbhgBIAEoCRIRCgl0b19yZWFzb24YAiABKAkSDwoHdG91Y2hlcxgDIAEoAyJvCg9SZXZpc2lvbk51bWJlcnMSFQoNZXZlbnRzX2JlZm9yZRgBIAEoAxIUCgxldmVudHNfYWZ0ZXIYAiABKAMSFwoPdmlzaXRvcnNfYmVmb3JlGAMgASgDEhYKDnZpc2l0b3JzX2FmdGVyGAQgASgDImcKC1JldmlzZWRMaW5rEg8KB2xpbmtfaWQYASABKAkSDwoHY2hhbmdlZBgCIAEoAxI2CgdudW1iZXJzGAMgASgLMiUud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNpb25OdW1iZXJzImMKClJldmlzZWREYXkSDAoEZGF0ZRgBIAEoCRIPCgdjaGFuZ2VkGAIgASgDEjYKB251bWJlcnMYAyABKAsyJS53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvbk51bWJlcnMi+wEKDFJldmlzZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRIPCgdsaW5rX2lkGAIgASgJEi4KCnNjYW5uZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2Zyb21fcmVhc29uGAQgASgJEhEKCXRvX3JlYXNvbhgFIAEoCRINCgVhY3RvchgGIAEoCRIXCgp1c2VyX2FnZW50GAcgASgJSACIAQESOQoNZGV2aWNlX2NoYW5nZRgIIAEoDjIiLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZUNoYW5nZUINCgtfdXNlcl9hZ2VudCKwAwoSUmV2aXNpb25EaWZmZXJlbmNlEg0KBXVwX3RvGAEgASgDEhIKCmNvbnNpZGVyZWQYAiABKAMSDwoHY2hhbmdlZBgDIAEoAxIQCgh1bmp1ZGdlZBgEIAEoAxIxCgVtb3ZlcxgFIAMoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uTW92ZRI1CgZ0b3RhbHMYBiABKAsyJS53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvbk51bWJlcnMSMgoHYnlfbGluaxgHIAMoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzZWRMaW5rEjAKBmJ5X2RheRgIIAMoCzIgLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzZWREYXkSMgoGc2FtcGxlGAkgAygLMiIud2F5bWFyay5hbmFseXRpY3MudjEuUmV2aXNlZEV2ZW50EjYKDGRldmljZV9tb3ZlcxgKIAMoCzIgLndheW1hcmsuYW5hbHl0aWNzLnYxLkRldmljZU1vdmUSGAoQdW5qdWRnZWRfZGV2aWNlcxgLIAEoAyLVBAoIUmV2aXNpb24SCgoCaWQYASABKAkSMgoFc3RhdGUYAiABKA4yIy53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvblN0YXRlEhAKCHByb2dyZXNzGAMgASgBEi4KCnN0YXJ0X2RhdGUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF9kYXRlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgdsaW5rX2lkGAYgASgJSACIAQESMgoFcnVsZXMYByABKAsyIy53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvblJ1bGVzEhUKDXJ1bGVzX3ZlcnNpb24YCCABKAkSPAoKZGlmZmVyZW5jZRgJIAEoCzIoLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uRGlmZmVyZW5jZRIPCgdhcHBsaWVkGAogASgDEi4KCmNyZWF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NvbXB1dGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZpc2VkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgphcHBsaWVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgVlcnJvchgPIAEoCUgBiAEBQgoKCF9saW5rX2lkQggKBl9lcnJvciLcAQoVQ3JlYXRlUmV2aXNpb25SZXF1ZXN0EjYKCnN0YXJ0X2RhdGUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESNAoIZW5kX2RhdGUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESGQoHbGlua19pZBgDIAEoCUIIukgFcgMYyAESOgoFcnVsZXMYBCABKAsyIy53YXltYXJrLmFuYWx5dGljcy52MS5SZXZpc2lvblJ1bGVzQga6SAPIAQEiSgoWQ3JlYXRlUmV2aXNpb25SZXNwb25zZRIwCghyZXZpc2lvbhgBIAEoCzIeLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uImMKFExpc3RSZXZpc2lvbnNSZXF1ZXN0Eh8KCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoAUgAiAEBEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGMgBQgwKCl9wYWdlX3NpemUiYwoVTGlzdFJldmlzaW9uc1Jlc3BvbnNlEjEKCXJldmlzaW9ucxgBIAMoCzIeLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChJHZXRSZXZpc2lvblJlcXVlc3QSCgoCaWQYASABKAkiRwoTR2V0UmV2aXNpb25SZXNwb25zZRIwCghyZXZpc2lvbhgBIAEoCzIeLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uIiIKFEFwcGx5UmV2aXNpb25SZXF1ZXN0EgoKAmlkGAEgASgJIkkKFUFwcGx5UmV2aXNpb25SZXNwb25zZRIwCghyZXZpc2lvbhgBIAEoCzIeLndheW1hcmsuYW5hbHl0aWNzLnYxLlJldmlzaW9uIiMKFURlbGV0ZVJldmlzaW9uUmVxdWVzdBIKCgJpZBgBIAEoCSIYChZEZWxldGVSZXZpc2lvblJlc3BvbnNlKtQBCg1SZXZpc2lvblN0YXRlEh4KGlJFVklTSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVUkVWSVNJT05fU1RBVEVfUVVFVUVEEAESGgoWUkVWSVNJT05fU1RBVEVfUlVOTklORxACEhgKFFJFVklTSU9OX1NUQVRFX1JFQURZEAMSGwoXUkVWSVNJT05fU1RBVEVfQVBQTFlJTkcQBBIaChZSRVZJU0lPTl9TVEFURV9BUFBMSUVEEAUSGQoVUkVWSVNJT05fU1RBVEVfRkFJTEVEEAYqrgEKDERldmljZUNoYW5nZRIdChlERVZJQ0VfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGgoWREVWSUNFX0NIQU5HRV9WRVJTSU9OUxABEhcKE0RFVklDRV9DSEFOR0VfREFJTFkQAhIYChRERVZJQ0VfQ0hBTkdFX1NUQUJMRRADEhYKEkRFVklDRV9DSEFOR0VfTk9ORRAEEhgKFERFVklDRV9DSEFOR0VfU0hBUkVEEAUy6wYKD1JldmlzaW9uU2VydmljZRKrAQoOQ3JlYXRlUmV2aXNpb24SKy53YXltYXJrLmFuYWx5dGljcy52MS5DcmVhdGVSZXZpc2lvblJlcXVlc3QaLC53YXltYXJrLmFuYWx5dGljcy52MS5DcmVhdGVSZXZpc2lvblJlc3BvbnNlIj6yuxgYCg9hbmFseXRpY3M6d3JpdGUaBXF1ZXJ5gtPkkwIcOgEqIhcvYW5hbHl0aWNzL3YxL3JldmlzaW9ucxKfAQoNTGlzdFJldmlzaW9ucxIqLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RSZXZpc2lvbnNSZXF1ZXN0Gisud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdFJldmlzaW9uc1Jlc3BvbnNlIjWyuxgSCg5hbmFseXRpY3M6cmVhZEABgtPkkwIZEhcvYW5hbHl0aWNzL3YxL3JldmlzaW9ucxKeAQoLR2V0UmV2aXNpb24SKC53YXltYXJrLmFuYWx5dGljcy52MS5HZXRSZXZpc2lvblJlcXVlc3QaKS53YXltYXJrLmFuYWx5dGljcy52MS5HZXRSZXZpc2lvblJlc3BvbnNlIjqyuxgSCg5hbmFseXRpY3M6cmVhZEABgtPkkwIeEhwvYW5hbHl0aWNzL3YxL3JldmlzaW9ucy97aWR9ErMBCg1BcHBseVJldmlzaW9uEioud2F5bWFyay5hbmFseXRpY3MudjEuQXBwbHlSZXZpc2lvblJlcXVlc3QaKy53YXltYXJrLmFuYWx5dGljcy52MS5BcHBseVJldmlzaW9uUmVzcG9uc2UiSbK7GBgKD2FuYWx5dGljczp3cml0ZRoFcXVlcnmC0+STAic6ASoiIi9hbmFseXRpY3MvdjEvcmV2aXNpb25zL3tpZH06YXBwbHkSqAEKDkRlbGV0ZVJldmlzaW9uEisud2F5bWFyay5hbmFseXRpY3MudjEuRGVsZXRlUmV2aXNpb25SZXF1ZXN0Giwud2F5bWFyay5hbmFseXRpY3MudjEuRGVsZXRlUmV2aXNpb25SZXNwb25zZSI7srsYEwoPYW5hbHl0aWNzOndyaXRlQAGC0+STAh4qHC9hbmFseXRpY3MvdjEvcmV2aXNpb25zL3tpZH0aBqq7GAIIBGIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_waymark_access_v1_authority, file_waymark_options_v1_options]);
 
 /**
  * By which rules touches are a program's. The first that holds gives the reason, in the order of the fields. A touch that
@@ -71,7 +73,46 @@ export const BotRulesSchema: GenMessage<BotRules> = /*@__PURE__*/
   messageDesc(file_waymark_analytics_v1_revisions, 0);
 
 /**
- * The rules of a revision.
+ * By which rules it is decided again which device a touch is of, and so whose visit it is. They are asked in the order of the
+ * fields, each of what those before it decided, and only of touches that count by the bot rules and have a device. Devices of
+ * visitors of whom somebody has said something stay as they are.
+ *
+ * @generated from message waymark.analytics.v1.IdentityRules
+ */
+export type IdentityRules = Message<"waymark.analytics.v1.IdentityRules"> & {
+  /**
+   * A pseudonym that was made of an address and a user agent becomes one of the address and what the user agent says without
+   * versions (type, browser, platform, brand), so that an update makes nobody new. Only where both are kept whole.
+   *
+   * @generated from field: bool ignore_versions = 1;
+   */
+  ignoreVersions: boolean;
+
+  /**
+   * How long a device is recognised. NONE: not at all. DAILY: within a day (UTC). STABLE: a pseudonym of an address and a user
+   * agent that was made for a day becomes the one for good, where both are kept whole. Absent: as it was.
+   *
+   * @generated from field: optional waymark.access.v1.DeviceIdentitySetting devices = 2;
+   */
+  devices?: DeviceIdentitySetting | undefined;
+
+  /**
+   * A device with more touches that count on one day (UTC) of the range is one that many share: those have none that is known.
+   *
+   * @generated from field: optional int32 max_scans_per_day_per_device = 3;
+   */
+  maxScansPerDayPerDevice?: number | undefined;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.IdentityRules.
+ * Use `create(IdentityRulesSchema)` to create a new message.
+ */
+export const IdentityRulesSchema: GenMessage<IdentityRules> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_revisions, 1);
+
+/**
+ * The rules of a revision, of at least one kind.
  *
  * @generated from message waymark.analytics.v1.RevisionRules
  */
@@ -82,6 +123,13 @@ export type RevisionRules = Message<"waymark.analytics.v1.RevisionRules"> & {
    * @generated from field: waymark.analytics.v1.BotRules bots = 1;
    */
   bots?: BotRules | undefined;
+
+  /**
+   * Who is the same visitor.
+   *
+   * @generated from field: waymark.analytics.v1.IdentityRules identity = 2;
+   */
+  identity?: IdentityRules | undefined;
 };
 
 /**
@@ -89,7 +137,35 @@ export type RevisionRules = Message<"waymark.analytics.v1.RevisionRules"> & {
  * Use `create(RevisionRulesSchema)` to create a new message.
  */
 export const RevisionRulesSchema: GenMessage<RevisionRules> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 1);
+  messageDesc(file_waymark_analytics_v1_revisions, 2);
+
+/**
+ * How many touches are of another device, by why.
+ *
+ * @generated from message waymark.analytics.v1.DeviceMove
+ */
+export type DeviceMove = Message<"waymark.analytics.v1.DeviceMove"> & {
+  /**
+   * Why.
+   *
+   * @generated from field: waymark.analytics.v1.DeviceChange change = 1;
+   */
+  change: DeviceChange;
+
+  /**
+   * So many.
+   *
+   * @generated from field: int64 touches = 2;
+   */
+  touches: bigint;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.DeviceMove.
+ * Use `create(DeviceMoveSchema)` to create a new message.
+ */
+export const DeviceMoveSchema: GenMessage<DeviceMove> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_revisions, 3);
 
 /**
  * How many touches change from one judgement to another.
@@ -124,7 +200,7 @@ export type RevisionMove = Message<"waymark.analytics.v1.RevisionMove"> & {
  * Use `create(RevisionMoveSchema)` to create a new message.
  */
 export const RevisionMoveSchema: GenMessage<RevisionMove> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 2);
+  messageDesc(file_waymark_analytics_v1_revisions, 4);
 
 /**
  * Numbers before and after.
@@ -166,7 +242,7 @@ export type RevisionNumbers = Message<"waymark.analytics.v1.RevisionNumbers"> & 
  * Use `create(RevisionNumbersSchema)` to create a new message.
  */
 export const RevisionNumbersSchema: GenMessage<RevisionNumbers> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 3);
+  messageDesc(file_waymark_analytics_v1_revisions, 5);
 
 /**
  * What changes of one link.
@@ -182,7 +258,7 @@ export type RevisedLink = Message<"waymark.analytics.v1.RevisedLink"> & {
   linkId: string;
 
   /**
-   * Touches whose judgement changes.
+   * Touches whose judgement or device changes.
    *
    * @generated from field: int64 changed = 2;
    */
@@ -201,7 +277,7 @@ export type RevisedLink = Message<"waymark.analytics.v1.RevisedLink"> & {
  * Use `create(RevisedLinkSchema)` to create a new message.
  */
 export const RevisedLinkSchema: GenMessage<RevisedLink> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 4);
+  messageDesc(file_waymark_analytics_v1_revisions, 6);
 
 /**
  * What changes of one day.
@@ -217,7 +293,7 @@ export type RevisedDay = Message<"waymark.analytics.v1.RevisedDay"> & {
   date: string;
 
   /**
-   * Touches whose judgement changes.
+   * Touches whose judgement or device changes.
    *
    * @generated from field: int64 changed = 2;
    */
@@ -236,10 +312,10 @@ export type RevisedDay = Message<"waymark.analytics.v1.RevisedDay"> & {
  * Use `create(RevisedDaySchema)` to create a new message.
  */
 export const RevisedDaySchema: GenMessage<RevisedDay> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 5);
+  messageDesc(file_waymark_analytics_v1_revisions, 7);
 
 /**
- * A touch whose judgement changes.
+ * A touch whose judgement or device changes.
  *
  * @generated from message waymark.analytics.v1.RevisedEvent
  */
@@ -292,6 +368,13 @@ export type RevisedEvent = Message<"waymark.analytics.v1.RevisedEvent"> & {
    * @generated from field: optional string user_agent = 7;
    */
   userAgent?: string | undefined;
+
+  /**
+   * Why it would be of another device.
+   *
+   * @generated from field: waymark.analytics.v1.DeviceChange device_change = 8;
+   */
+  deviceChange: DeviceChange;
 };
 
 /**
@@ -299,7 +382,7 @@ export type RevisedEvent = Message<"waymark.analytics.v1.RevisedEvent"> & {
  * Use `create(RevisedEventSchema)` to create a new message.
  */
 export const RevisedEventSchema: GenMessage<RevisedEvent> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 6);
+  messageDesc(file_waymark_analytics_v1_revisions, 8);
 
 /**
  * What a revision changes.
@@ -322,7 +405,7 @@ export type RevisionDifference = Message<"waymark.analytics.v1.RevisionDifferenc
   considered: bigint;
 
   /**
-   * Touches whose judgement changes.
+   * Touches whose judgement or device changes.
    *
    * @generated from field: int64 changed = 3;
    */
@@ -336,7 +419,7 @@ export type RevisionDifference = Message<"waymark.analytics.v1.RevisionDifferenc
   unjudged: bigint;
 
   /**
-   * From what to what, most first.
+   * Touches whose judgement changes, from what to what, most first.
    *
    * @generated from field: repeated waymark.analytics.v1.RevisionMove moves = 5;
    */
@@ -369,6 +452,21 @@ export type RevisionDifference = Message<"waymark.analytics.v1.RevisionDifferenc
    * @generated from field: repeated waymark.analytics.v1.RevisedEvent sample = 9;
    */
   sample: RevisedEvent[];
+
+  /**
+   * Touches whose device changes, most first.
+   *
+   * @generated from field: repeated waymark.analytics.v1.DeviceMove device_moves = 10;
+   */
+  deviceMoves: DeviceMove[];
+
+  /**
+   * Touches whose device the identity rules would decide by address and user agent, of which one is not kept whole or does not
+   * make its pseudonym: by these rules they stay as they are.
+   *
+   * @generated from field: int64 unjudged_devices = 11;
+   */
+  unjudgedDevices: bigint;
 };
 
 /**
@@ -376,7 +474,7 @@ export type RevisionDifference = Message<"waymark.analytics.v1.RevisionDifferenc
  * Use `create(RevisionDifferenceSchema)` to create a new message.
  */
 export const RevisionDifferenceSchema: GenMessage<RevisionDifference> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 7);
+  messageDesc(file_waymark_analytics_v1_revisions, 9);
 
 /**
  * A revision.
@@ -495,7 +593,7 @@ export type Revision = Message<"waymark.analytics.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 8);
+  messageDesc(file_waymark_analytics_v1_revisions, 10);
 
 /**
  * Request of CreateRevision.
@@ -537,7 +635,7 @@ export type CreateRevisionRequest = Message<"waymark.analytics.v1.CreateRevision
  * Use `create(CreateRevisionRequestSchema)` to create a new message.
  */
 export const CreateRevisionRequestSchema: GenMessage<CreateRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 9);
+  messageDesc(file_waymark_analytics_v1_revisions, 11);
 
 /**
  * Reply of CreateRevision.
@@ -558,7 +656,7 @@ export type CreateRevisionResponse = Message<"waymark.analytics.v1.CreateRevisio
  * Use `create(CreateRevisionResponseSchema)` to create a new message.
  */
 export const CreateRevisionResponseSchema: GenMessage<CreateRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 10);
+  messageDesc(file_waymark_analytics_v1_revisions, 12);
 
 /**
  * Request of ListRevisions.
@@ -586,7 +684,7 @@ export type ListRevisionsRequest = Message<"waymark.analytics.v1.ListRevisionsRe
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 11);
+  messageDesc(file_waymark_analytics_v1_revisions, 13);
 
 /**
  * Reply of ListRevisions.
@@ -614,7 +712,7 @@ export type ListRevisionsResponse = Message<"waymark.analytics.v1.ListRevisionsR
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 12);
+  messageDesc(file_waymark_analytics_v1_revisions, 14);
 
 /**
  * Request of GetRevision.
@@ -635,7 +733,7 @@ export type GetRevisionRequest = Message<"waymark.analytics.v1.GetRevisionReques
  * Use `create(GetRevisionRequestSchema)` to create a new message.
  */
 export const GetRevisionRequestSchema: GenMessage<GetRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 13);
+  messageDesc(file_waymark_analytics_v1_revisions, 15);
 
 /**
  * Reply of GetRevision.
@@ -656,7 +754,7 @@ export type GetRevisionResponse = Message<"waymark.analytics.v1.GetRevisionRespo
  * Use `create(GetRevisionResponseSchema)` to create a new message.
  */
 export const GetRevisionResponseSchema: GenMessage<GetRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 14);
+  messageDesc(file_waymark_analytics_v1_revisions, 16);
 
 /**
  * Request of ApplyRevision.
@@ -677,7 +775,7 @@ export type ApplyRevisionRequest = Message<"waymark.analytics.v1.ApplyRevisionRe
  * Use `create(ApplyRevisionRequestSchema)` to create a new message.
  */
 export const ApplyRevisionRequestSchema: GenMessage<ApplyRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 15);
+  messageDesc(file_waymark_analytics_v1_revisions, 17);
 
 /**
  * Reply of ApplyRevision.
@@ -698,7 +796,7 @@ export type ApplyRevisionResponse = Message<"waymark.analytics.v1.ApplyRevisionR
  * Use `create(ApplyRevisionResponseSchema)` to create a new message.
  */
 export const ApplyRevisionResponseSchema: GenMessage<ApplyRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 16);
+  messageDesc(file_waymark_analytics_v1_revisions, 18);
 
 /**
  * Request of DeleteRevision.
@@ -719,7 +817,7 @@ export type DeleteRevisionRequest = Message<"waymark.analytics.v1.DeleteRevision
  * Use `create(DeleteRevisionRequestSchema)` to create a new message.
  */
 export const DeleteRevisionRequestSchema: GenMessage<DeleteRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 17);
+  messageDesc(file_waymark_analytics_v1_revisions, 19);
 
 /**
  * Reply of DeleteRevision.
@@ -734,7 +832,7 @@ export type DeleteRevisionResponse = Message<"waymark.analytics.v1.DeleteRevisio
  * Use `create(DeleteRevisionResponseSchema)` to create a new message.
  */
 export const DeleteRevisionResponseSchema: GenMessage<DeleteRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_revisions, 18);
+  messageDesc(file_waymark_analytics_v1_revisions, 20);
 
 /**
  * How far a revision is.
@@ -806,7 +904,69 @@ export const RevisionStateSchema: GenEnum<RevisionState> = /*@__PURE__*/
   enumDesc(file_waymark_analytics_v1_revisions, 0);
 
 /**
- * Revisions: which touches of the past would count, and which would not, by other rules than those of their day. A revision is
+ * Why a touch is of another device. The rule that decided it last.
+ *
+ * @generated from enum waymark.analytics.v1.DeviceChange
+ */
+export const DeviceChange = {
+  /**
+   * It is of the same.
+   *
+   * @generated from enum value: DEVICE_CHANGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Versions of its user agent are ignored.
+   *
+   * @generated from enum value: DEVICE_CHANGE_VERSIONS = 1;
+   */
+  VERSIONS: 1,
+
+  /**
+   * Devices are recognised within a day.
+   *
+   * @generated from enum value: DEVICE_CHANGE_DAILY = 2;
+   */
+  DAILY: 2,
+
+  /**
+   * Devices are recognised for good.
+   *
+   * @generated from enum value: DEVICE_CHANGE_STABLE = 3;
+   */
+  STABLE: 3,
+
+  /**
+   * Devices are not recognised: it has none.
+   *
+   * @generated from enum value: DEVICE_CHANGE_NONE = 4;
+   */
+  NONE: 4,
+
+  /**
+   * Many share its device: it has none.
+   *
+   * @generated from enum value: DEVICE_CHANGE_SHARED = 5;
+   */
+  SHARED: 5,
+} as const;
+
+/**
+ * Why a touch is of another device. The rule that decided it last.
+ *
+ * @generated from enum waymark.analytics.v1.DeviceChange
+ */
+export type DeviceChange = (typeof DeviceChange)[keyof typeof DeviceChange] | UnknownEnum;
+
+/**
+ * Describes the enum waymark.analytics.v1.DeviceChange.
+ */
+export const DeviceChangeSchema: GenEnum<DeviceChange> = /*@__PURE__*/
+  enumDesc(file_waymark_analytics_v1_revisions, 1);
+
+/**
+ * Revisions: which touches of the past would count, which would not, and whose they would be, by other rules than those of their day. A revision is
  * a job that survives a restart. It changes nothing until it is applied; then exactly what it showed is changed, everywhere.
  *
  * @generated from service waymark.analytics.v1.RevisionService

@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { DeviceIdentitySetting } from "../../access/v1/authority_pb.ts";
+import { file_waymark_access_v1_authority } from "../../access/v1/authority_pb.ts";
 import type { Device, Touch, Verdict } from "../../events/v1/touches_pb.ts";
 import { file_waymark_events_v1_touches } from "../../events/v1/touches_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
@@ -17,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file waymark/scans/v1/registry.proto.
  */
 export const file_waymark_scans_v1_registry: GenFile = /*@__PURE__*/
-  fileDesc("Ch93YXltYXJrL3NjYW5zL3YxL3JlZ2lzdHJ5LnByb3RvEhB3YXltYXJrLnNjYW5zLnYxIi4KDlRvdWNoUmVmZXJlbmNlEgoKAmlkGAEgASgJEhAKCHBvc2l0aW9uGAIgASgDIkcKEkxpc3RDb3VudGVkUmVxdWVzdBIxCgd0b3VjaGVzGAEgAygLMiAud2F5bWFyay5zY2Fucy52MS5Ub3VjaFJlZmVyZW5jZSI7ChNMaXN0Q291bnRlZFJlc3BvbnNlEg8KB2NvdW50ZWQYASADKAgSEwoLY29tcGxldGVfdG8YAiABKAMiPgoLVG91Y2hDdXJzb3ISDQoFc2hlbGYYASABKAUSEgoKc2Nhbm5lZF9hdBgCIAEoAxIMCgR0aWVzGAMgASgFIlEKEkxpc3RUb3VjaGVzUmVxdWVzdBIsCgVhZnRlchgBIAEoCzIdLndheW1hcmsuc2NhbnMudjEuVG91Y2hDdXJzb3ISDQoFbGltaXQYAiABKAUizQEKD1JlZ2lzdGVyZWRUb3VjaBInCgV0b3VjaBgBIAEoCzIYLndheW1hcmsuZXZlbnRzLnYxLlRvdWNoEhAKCHBvc2l0aW9uGAIgASgDEi8KC3JlY29yZGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjaGFuZ2VkGAQgASgDEi4KCnJldmlzZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXJ1bGVzGAYgASgJIosBChNMaXN0VG91Y2hlc1Jlc3BvbnNlEjIKB3RvdWNoZXMYASADKAsyIS53YXltYXJrLnNjYW5zLnYxLlJlZ2lzdGVyZWRUb3VjaBIrCgRuZXh0GAIgASgLMh0ud2F5bWFyay5zY2Fucy52MS5Ub3VjaEN1cnNvchITCgtjb21wbGV0ZV90bxgDIAEoAyI/CglLZXB0VG91Y2gSEgoKdXNlcl9hZ2VudBgBIAEoCRIOCgZtZXRob2QYAiABKAkSDgoGcmVhc29uGAMgASgJIkMKE0p1ZGdlVG91Y2hlc1JlcXVlc3QSLAoHdG91Y2hlcxgBIAMoCzIbLndheW1hcmsuc2NhbnMudjEuS2VwdFRvdWNoIoIBCglKdWRnZW1lbnQSKwoHdmVyZGljdBgBIAEoDjIaLndheW1hcmsuZXZlbnRzLnYxLlZlcmRpY3QSDgoGcmVhc29uGAIgASgJEg0KBWFjdG9yGAMgASgJEikKBmRldmljZRgEIAEoCzIZLndheW1hcmsuZXZlbnRzLnYxLkRldmljZSJWChRKdWRnZVRvdWNoZXNSZXNwb25zZRIvCgpqdWRnZW1lbnRzGAEgAygLMhsud2F5bWFyay5zY2Fucy52MS5KdWRnZW1lbnQSDQoFcnVsZXMYAiABKAkyxgIKD1JlZ2lzdHJ5U2VydmljZRJkCgtMaXN0Q291bnRlZBIkLndheW1hcmsuc2NhbnMudjEuTGlzdENvdW50ZWRSZXF1ZXN0GiUud2F5bWFyay5zY2Fucy52MS5MaXN0Q291bnRlZFJlc3BvbnNlIgiyuxgEEAJAARJkCgtMaXN0VG91Y2hlcxIkLndheW1hcmsuc2NhbnMudjEuTGlzdFRvdWNoZXNSZXF1ZXN0GiUud2F5bWFyay5zY2Fucy52MS5MaXN0VG91Y2hlc1Jlc3BvbnNlIgiyuxgEEAJAARJnCgxKdWRnZVRvdWNoZXMSJS53YXltYXJrLnNjYW5zLnYxLkp1ZGdlVG91Y2hlc1JlcXVlc3QaJi53YXltYXJrLnNjYW5zLnYxLkp1ZGdlVG91Y2hlc1Jlc3BvbnNlIgiyuxgEEAJAAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
+  fileDesc("Ch93YXltYXJrL3NjYW5zL3YxL3JlZ2lzdHJ5LnByb3RvEhB3YXltYXJrLnNjYW5zLnYxIi4KDlRvdWNoUmVmZXJlbmNlEgoKAmlkGAEgASgJEhAKCHBvc2l0aW9uGAIgASgDIkcKEkxpc3RDb3VudGVkUmVxdWVzdBIxCgd0b3VjaGVzGAEgAygLMiAud2F5bWFyay5zY2Fucy52MS5Ub3VjaFJlZmVyZW5jZSI7ChNMaXN0Q291bnRlZFJlc3BvbnNlEg8KB2NvdW50ZWQYASADKAgSEwoLY29tcGxldGVfdG8YAiABKAMiPgoLVG91Y2hDdXJzb3ISDQoFc2hlbGYYASABKAUSEgoKc2Nhbm5lZF9hdBgCIAEoAxIMCgR0aWVzGAMgASgFIlEKEkxpc3RUb3VjaGVzUmVxdWVzdBIsCgVhZnRlchgBIAEoCzIdLndheW1hcmsuc2NhbnMudjEuVG91Y2hDdXJzb3ISDQoFbGltaXQYAiABKAUihQIKD1JlZ2lzdGVyZWRUb3VjaBInCgV0b3VjaBgBIAEoCzIYLndheW1hcmsuZXZlbnRzLnYxLlRvdWNoEhAKCHBvc2l0aW9uGAIgASgDEi8KC3JlY29yZGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjaGFuZ2VkGAQgASgDEi4KCnJldmlzZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXJ1bGVzGAYgASgJEjYKDmZvcm1lcl9kZXZpY2VzGAcgAygLMh4ud2F5bWFyay5zY2Fucy52MS5Gb3JtZXJEZXZpY2UiMAoMRm9ybWVyRGV2aWNlEhEKCWRldmljZV9pZBgBIAEoCRINCgV1bnRpbBgCIAEoAyKLAQoTTGlzdFRvdWNoZXNSZXNwb25zZRIyCgd0b3VjaGVzGAEgAygLMiEud2F5bWFyay5zY2Fucy52MS5SZWdpc3RlcmVkVG91Y2gSKwoEbmV4dBgCIAEoCzIdLndheW1hcmsuc2NhbnMudjEuVG91Y2hDdXJzb3ISEwoLY29tcGxldGVfdG8YAyABKAMiPwoJS2VwdFRvdWNoEhIKCnVzZXJfYWdlbnQYASABKAkSDgoGbWV0aG9kGAIgASgJEg4KBnJlYXNvbhgDIAEoCSJDChNKdWRnZVRvdWNoZXNSZXF1ZXN0EiwKB3RvdWNoZXMYASADKAsyGy53YXltYXJrLnNjYW5zLnYxLktlcHRUb3VjaCKCAQoJSnVkZ2VtZW50EisKB3ZlcmRpY3QYASABKA4yGi53YXltYXJrLmV2ZW50cy52MS5WZXJkaWN0Eg4KBnJlYXNvbhgCIAEoCRINCgVhY3RvchgDIAEoCRIpCgZkZXZpY2UYBCABKAsyGS53YXltYXJrLmV2ZW50cy52MS5EZXZpY2UiVgoUSnVkZ2VUb3VjaGVzUmVzcG9uc2USLwoKanVkZ2VtZW50cxgBIAMoCzIbLndheW1hcmsuc2NhbnMudjEuSnVkZ2VtZW50Eg0KBXJ1bGVzGAIgASgJIkwKCktlcHREZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgoKAmlwGAIgASgJEhIKCnVzZXJfYWdlbnQYAyABKAkSCwoDZGF5GAQgASgFIpkBChREZWNpZGVEZXZpY2VzUmVxdWVzdBItCgd0b3VjaGVzGAEgAygLMhwud2F5bWFyay5zY2Fucy52MS5LZXB0RGV2aWNlEhcKD2lnbm9yZV92ZXJzaW9ucxgCIAEoCBI5CgdkZXZpY2VzGAMgASgOMigud2F5bWFyay5hY2Nlc3MudjEuRGV2aWNlSWRlbnRpdHlTZXR0aW5nImMKDURlY2lkZWREZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEhgKEHdpdGhvdXRfdmVyc2lvbnMYAiABKAgSFAoMb3RoZXJfcGVyaW9kGAMgASgIEg8KB3Vua25vd24YBCABKAgiSQoVRGVjaWRlRGV2aWNlc1Jlc3BvbnNlEjAKB2RldmljZXMYASADKAsyHy53YXltYXJrLnNjYW5zLnYxLkRlY2lkZWREZXZpY2UysgMKD1JlZ2lzdHJ5U2VydmljZRJkCgtMaXN0Q291bnRlZBIkLndheW1hcmsuc2NhbnMudjEuTGlzdENvdW50ZWRSZXF1ZXN0GiUud2F5bWFyay5zY2Fucy52MS5MaXN0Q291bnRlZFJlc3BvbnNlIgiyuxgEEAJAARJkCgtMaXN0VG91Y2hlcxIkLndheW1hcmsuc2NhbnMudjEuTGlzdFRvdWNoZXNSZXF1ZXN0GiUud2F5bWFyay5zY2Fucy52MS5MaXN0VG91Y2hlc1Jlc3BvbnNlIgiyuxgEEAJAARJnCgxKdWRnZVRvdWNoZXMSJS53YXltYXJrLnNjYW5zLnYxLkp1ZGdlVG91Y2hlc1JlcXVlc3QaJi53YXltYXJrLnNjYW5zLnYxLkp1ZGdlVG91Y2hlc1Jlc3BvbnNlIgiyuxgEEAJAARJqCg1EZWNpZGVEZXZpY2VzEiYud2F5bWFyay5zY2Fucy52MS5EZWNpZGVEZXZpY2VzUmVxdWVzdBonLndheW1hcmsuc2NhbnMudjEuRGVjaWRlRGV2aWNlc1Jlc3BvbnNlIgiyuxgEEAJAAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_waymark_access_v1_authority, file_waymark_events_v1_touches, file_waymark_options_v1_options]);
 
 /**
  * A touch on the log.
@@ -206,6 +208,13 @@ export type RegisteredTouch = Message<"waymark.scans.v1.RegisteredTouch"> & {
    * @generated from field: string rules = 6;
    */
   rules: string;
+
+  /**
+   * Devices that it was of before the present one, in order.
+   *
+   * @generated from field: repeated waymark.scans.v1.FormerDevice former_devices = 7;
+   */
+  formerDevices: FormerDevice[];
 };
 
 /**
@@ -214,6 +223,34 @@ export type RegisteredTouch = Message<"waymark.scans.v1.RegisteredTouch"> & {
  */
 export const RegisteredTouchSchema: GenMessage<RegisteredTouch> = /*@__PURE__*/
   messageDesc(file_waymark_scans_v1_registry, 5);
+
+/**
+ * A device that a touch was of before that was decided again.
+ *
+ * @generated from message waymark.scans.v1.FormerDevice
+ */
+export type FormerDevice = Message<"waymark.scans.v1.FormerDevice"> & {
+  /**
+   * Its pseudonym; empty: none was known.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Position of the entry that decided it again.
+   *
+   * @generated from field: int64 until = 2;
+   */
+  until: bigint;
+};
+
+/**
+ * Describes the message waymark.scans.v1.FormerDevice.
+ * Use `create(FormerDeviceSchema)` to create a new message.
+ */
+export const FormerDeviceSchema: GenMessage<FormerDevice> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 6);
 
 /**
  * Reply of ListTouches.
@@ -248,7 +285,7 @@ export type ListTouchesResponse = Message<"waymark.scans.v1.ListTouchesResponse"
  * Use `create(ListTouchesResponseSchema)` to create a new message.
  */
 export const ListTouchesResponseSchema: GenMessage<ListTouchesResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_scans_v1_registry, 6);
+  messageDesc(file_waymark_scans_v1_registry, 7);
 
 /**
  * What is kept of touches that are alike.
@@ -283,7 +320,7 @@ export type KeptTouch = Message<"waymark.scans.v1.KeptTouch"> & {
  * Use `create(KeptTouchSchema)` to create a new message.
  */
 export const KeptTouchSchema: GenMessage<KeptTouch> = /*@__PURE__*/
-  messageDesc(file_waymark_scans_v1_registry, 7);
+  messageDesc(file_waymark_scans_v1_registry, 8);
 
 /**
  * Request of JudgeTouches.
@@ -304,7 +341,7 @@ export type JudgeTouchesRequest = Message<"waymark.scans.v1.JudgeTouchesRequest"
  * Use `create(JudgeTouchesRequestSchema)` to create a new message.
  */
 export const JudgeTouchesRequestSchema: GenMessage<JudgeTouchesRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_scans_v1_registry, 8);
+  messageDesc(file_waymark_scans_v1_registry, 9);
 
 /**
  * What the rules say.
@@ -346,7 +383,7 @@ export type Judgement = Message<"waymark.scans.v1.Judgement"> & {
  * Use `create(JudgementSchema)` to create a new message.
  */
 export const JudgementSchema: GenMessage<Judgement> = /*@__PURE__*/
-  messageDesc(file_waymark_scans_v1_registry, 9);
+  messageDesc(file_waymark_scans_v1_registry, 10);
 
 /**
  * Reply of JudgeTouches.
@@ -374,7 +411,148 @@ export type JudgeTouchesResponse = Message<"waymark.scans.v1.JudgeTouchesRespons
  * Use `create(JudgeTouchesResponseSchema)` to create a new message.
  */
 export const JudgeTouchesResponseSchema: GenMessage<JudgeTouchesResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_scans_v1_registry, 10);
+  messageDesc(file_waymark_scans_v1_registry, 11);
+
+/**
+ * What touches of one device on one day have in common.
+ *
+ * @generated from message waymark.scans.v1.KeptDevice
+ */
+export type KeptDevice = Message<"waymark.scans.v1.KeptDevice"> & {
+  /**
+   * Pseudonym of the device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Its address; empty: it is not kept.
+   *
+   * @generated from field: string ip = 2;
+   */
+  ip: string;
+
+  /**
+   * Its user agent; empty: it is not kept.
+   *
+   * @generated from field: string user_agent = 3;
+   */
+  userAgent: string;
+
+  /**
+   * Days between 1970 and their scans, in UTC.
+   *
+   * @generated from field: int32 day = 4;
+   */
+  day: number;
+};
+
+/**
+ * Describes the message waymark.scans.v1.KeptDevice.
+ * Use `create(KeptDeviceSchema)` to create a new message.
+ */
+export const KeptDeviceSchema: GenMessage<KeptDevice> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 12);
+
+/**
+ * Request of DecideDevices.
+ *
+ * @generated from message waymark.scans.v1.DecideDevicesRequest
+ */
+export type DecideDevicesRequest = Message<"waymark.scans.v1.DecideDevicesRequest"> & {
+  /**
+   * At most 1,000, none without a pseudonym.
+   *
+   * @generated from field: repeated waymark.scans.v1.KeptDevice touches = 1;
+   */
+  touches: KeptDevice[];
+
+  /**
+   * Pseudonyms of an address and a user agent become those of the address and what the user agent says without versions.
+   *
+   * @generated from field: bool ignore_versions = 2;
+   */
+  ignoreVersions: boolean;
+
+  /**
+   * DAILY: another device each day. STABLE: a pseudonym of an address that was made for a day becomes the one for good.
+   * UNSPECIFIED: as it was.
+   *
+   * @generated from field: waymark.access.v1.DeviceIdentitySetting devices = 3;
+   */
+  devices: DeviceIdentitySetting;
+};
+
+/**
+ * Describes the message waymark.scans.v1.DecideDevicesRequest.
+ * Use `create(DecideDevicesRequestSchema)` to create a new message.
+ */
+export const DecideDevicesRequestSchema: GenMessage<DecideDevicesRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 13);
+
+/**
+ * Which device touches are of.
+ *
+ * @generated from message waymark.scans.v1.DecidedDevice
+ */
+export type DecidedDevice = Message<"waymark.scans.v1.DecidedDevice"> & {
+  /**
+   * The pseudonym, perhaps that of the request.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * It is another one because versions are ignored.
+   *
+   * @generated from field: bool without_versions = 2;
+   */
+  withoutVersions: boolean;
+
+  /**
+   * It is another one because of `devices`.
+   *
+   * @generated from field: bool other_period = 3;
+   */
+  otherPeriod: boolean;
+
+  /**
+   * The rules ask how the pseudonym was made, and what is kept does not tell: by that it stays.
+   *
+   * @generated from field: bool unknown = 4;
+   */
+  unknown: boolean;
+};
+
+/**
+ * Describes the message waymark.scans.v1.DecidedDevice.
+ * Use `create(DecidedDeviceSchema)` to create a new message.
+ */
+export const DecidedDeviceSchema: GenMessage<DecidedDevice> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 14);
+
+/**
+ * Reply of DecideDevices.
+ *
+ * @generated from message waymark.scans.v1.DecideDevicesResponse
+ */
+export type DecideDevicesResponse = Message<"waymark.scans.v1.DecideDevicesResponse"> & {
+  /**
+   * One for each of the request, in its order.
+   *
+   * @generated from field: repeated waymark.scans.v1.DecidedDevice devices = 1;
+   */
+  devices: DecidedDevice[];
+};
+
+/**
+ * Describes the message waymark.scans.v1.DecideDevicesResponse.
+ * Use `create(DecideDevicesResponseSchema)` to create a new message.
+ */
+export const DecideDevicesResponseSchema: GenMessage<DecideDevicesResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_scans_v1_registry, 15);
 
 /**
  * Answers for other projections whether a touch on the log is the first of its id: the scans service keeps the one
@@ -413,6 +591,17 @@ export const RegistryService: GenService<{
     methodKind: "unary";
     input: typeof JudgeTouchesRequestSchema;
     output: typeof JudgeTouchesResponseSchema;
+  },
+  /**
+   * Decides again which device touches of the caller's workspace are of: only this service has the key by which pseudonyms are
+   * made. It changes nothing.
+   *
+   * @generated from rpc waymark.scans.v1.RegistryService.DecideDevices
+   */
+  decideDevices: {
+    methodKind: "unary";
+    input: typeof DecideDevicesRequestSchema;
+    output: typeof DecideDevicesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_waymark_scans_v1_registry, 0);
