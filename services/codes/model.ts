@@ -87,6 +87,8 @@ export interface CodeTagDoc extends Doc {
   /** Made by a development key. */
   test: boolean;
   createdAt: number;
+  /** Codes from which it was being taken last: others may not have been told. */
+  takenFrom?: readonly string[];
 }
 
 /** The tags of codes. */
@@ -96,6 +98,7 @@ export const codeTagModel = defineModel<CodeTagDoc>({
     name: { kind: "string", required: true },
     test: { kind: "boolean", required: true },
     createdAt: { kind: "number", required: true },
+    takenFrom: { kind: "strings" },
   },
   indexes: [{ name: "by_name", fields: ["test", "name"] }],
 });

@@ -62,6 +62,7 @@ export async function openBench() {
   };
   return {
     store,
+    log,
     codes: hosted.client(CodeService),
     links: hosted.client(LinkService),
     directory: hosted.client(DirectoryService),
