@@ -5,7 +5,9 @@ import { deviceKey } from "../device-key.ts";
 import type { Params, Row } from "../engine/query.ts";
 import type { Page } from "../events/events.ts";
 import { readWatermark } from "../feed/watermark.ts";
+import { openValues } from "../fields/values.ts";
 import { asOf, type Scope } from "../scope.ts";
+import { type Filter, keysOf } from "./filters.ts";
 import { emailOf } from "./rules.ts";
 
 /** What visitors are sorted by: a column of their grouping. */
@@ -38,6 +40,8 @@ export interface VisitorQuestion {
   search: string | undefined;
   /** Exactly this address. */
   email: string | undefined;
+  /** What is known of them; all must hold. */
+  filters: readonly Filter[];
   sort: SortColumn;
   direction: SortDirection;
   after: Cursor | undefined;
@@ -104,7 +108,8 @@ function named(relation: string): string {
  * One row a visitor. Devices are grouped before it is asked whose they are, which is asked of a row a device and not of each
  * event; only what is sorted by or asked for is read: links and names are dear.
  */
-function grouped(scope: Scope, { linkId, search, email, sort }: VisitorQuestion) {
+function grouped(scope: Scope, { linkId, search, email, filters, sort }: VisitorQuestion) {
+  const values = openValues("f");
   const params: Record<string, Params[string]> = { ...scope.params };
   const conditions = [scope.sql, "device_key IS NOT NULL"];
   if (linkId !== undefined) {
@@ -122,8 +127,13 @@ function grouped(scope: Scope, { linkId, search, email, sort }: VisitorQuestion)
     conditions.push(DEVICES_OF(found(scope)));
     params.search = search;
   }
+  for (const filter of filters) {
+    const devices = DEVICES_OF(keysOf(filter, { own: OWN, values }));
+    conditions.push(filter.isOpen ? `NOT (${devices})` : devices);
+  }
   const where = conditions.join(" AND ");
-  return { sql: sort === "links" ? withLinks(peopleOf(where), where) : peopleOf(where), params };
+  const sql = sort === "links" ? withLinks(peopleOf(where), where) : peopleOf(where);
+  return { sql, params: { ...params, ...values.params } };
 }
 
 /** Rows a device as rows a visitor: those that belong to nobody known are visitors as they are. */
