@@ -59,6 +59,7 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     events: "scan-1",
     "lead-score": "scan-1",
     visitors: visitorId,
+    attributes: "plan",
     models: modelId,
     "workspace-tokens": token.token.id,
     segments: segment.segment.id,
