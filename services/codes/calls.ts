@@ -62,7 +62,7 @@ export async function publish(
 export function audit(
   deps: Pick<ServiceDeps, "client">,
   docs: readonly CodeDoc[],
-  { deed, handler }: { deed: Deed; handler: HandlerContext },
+  { deed, handler }: { deed: Deed; handler: Pick<HandlerContext, "values"> },
 ): Promise<void> {
   return auditAll(
     deps,
@@ -75,7 +75,7 @@ export function audit(
 export async function auditAll(
   deps: Pick<ServiceDeps, "client">,
   done: readonly { action: string; object: string }[],
-  handler: HandlerContext,
+  handler: Pick<HandlerContext, "values">,
 ): Promise<void> {
   const items = done.map((one) => ({ ...one, outcome: "ok" }));
   const options = { contextValues: handler.values, timeoutMs: AUDIT_TIMEOUT_MS };

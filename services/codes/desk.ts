@@ -102,7 +102,7 @@ export async function removeCode(deps: ServiceDeps, id: string, handler: Handler
 export async function tell(
   deps: ServiceDeps,
   docs: readonly CodeDoc[],
-  { deed, handler }: { deed: Deed; handler: HandlerContext },
+  { deed, handler }: { deed: Deed; handler: Pick<HandlerContext, "values"> },
 ): Promise<void> {
   const audited = audit(deps, docs, { deed, handler });
   await publish(deps, docs, { deed, context: contextOf(handler) });

@@ -93,8 +93,8 @@ async function linksOf(
   return docs.map((doc) => toLink(doc, { config: deps.config, totals, workspace, tags }));
 }
 
-/** `at` stands before the names of fields in refusals: "links[3].". */
-function draftOf(request: CreateLinkRequest, at: string): Draft {
+/** The code that a link is to be. `at` stands before the names of fields in refusals: "links[3].". */
+export function draftOf(request: CreateLinkRequest, at: string): Draft {
   const destination = checkUrl(request.destination, `${at}destination`);
   return {
     id: request.id || undefined,

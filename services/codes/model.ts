@@ -2,6 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { CodeStatus } from "#gen/waymark/codes/v1/codes_pb.ts";
 import type { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import { type Doc, defineModel } from "#runtime/model.ts";
+import { jobModel, jobPartModel, jobTaskModel } from "./job-model.ts";
 
 /** A code of any purpose. Its id is the poster's where it stands for one. */
 export interface CodeDoc extends Doc {
@@ -23,6 +24,8 @@ export interface CodeDoc extends Doc {
   ownerId?: string;
   /** The query parameter of the destination that carries the touch. */
   touchParameter?: string;
+  /** The job that made it. */
+  jobId?: string;
   /** Made by a development key. */
   test: boolean;
   deleted: boolean;
@@ -48,6 +51,7 @@ export const codeModel = defineModel<CodeDoc>({
     parentId: { kind: "string" },
     ownerId: { kind: "string" },
     touchParameter: { kind: "string" },
+    jobId: { kind: "string" },
     test: { kind: "boolean", required: true },
     deleted: { kind: "boolean", required: true },
     createdAt: { kind: "number", required: true },
@@ -104,4 +108,4 @@ export const codeTagModel = defineModel<CodeTagDoc>({
 });
 
 /** Everything that the service stores. */
-export const codesModels = [codeModel, shortIdModel, codeTagModel] as const;
+export const codesModels = [codeModel, shortIdModel, codeTagModel, jobModel, jobPartModel, jobTaskModel] as const;

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 
 import linkbreakers as lb
@@ -22,6 +23,7 @@ client = client_of(key)
 events, visitors, data = lb.EventsApi(client), lb.VisitorsApi(client), lb.AnalyticsDataApi(client)
 metrics, series, links = lb.WorkspaceMetricsApi(client), lb.TimeSeriesApi(client), lb.LinksApi(client)
 tags, tokens, scopes = lb.TagsApi(client), lb.WorkspaceTokensApi(client), lb.APIScopesApi(client)
+jobs = lb.JobsApi(client)
 
 now = datetime.now(timezone.utc)
 start, end = now - timedelta(days=10), now + timedelta(hours=1)
@@ -56,6 +58,17 @@ def refuse(name, call, kind, says=""):
         return isinstance(error, kind) and inner.code == error.status and says in inner.message
 
     check(name, answer, holds)
+
+
+def ended(job_id):
+    """A job once it has ended, for ten seconds at the most."""
+    limit = time.monotonic() + 10
+    while time.monotonic() < limit:
+        answer = jobs.jobs_service_get(job_id)
+        if answer.status in ("JOB_STATUS_SUCCEEDED", "JOB_STATUS_FAILED"):
+            return answer
+        time.sleep(0.1)
+    raise TimeoutError(f"job {job_id} has not ended")
 
 
 def pages(call, read):
@@ -595,6 +608,42 @@ check(
     lambda: links.links_service_create(lb.CreateLinkRequest(destination="https://example.com", shortlink=free)),
     lambda answer: answer.link.shortlink == free,
 )
+job = check(
+    "links in the background",
+    lambda: links.links_service_create_bulk_async_with_http_info(
+        lb.CreateBulkLinksRequest(
+            links=[lb.CreateLinkRequest(destination=f"https://example.com/j{n}", name=f"Job {n}") for n in range(3)]
+        )
+    ),
+    lambda answer: answer.status_code == 202
+    and answer.data.type == "JOB_TYPE_LINKS_BULK_CREATE"
+    and answer.data.item_count == 3
+    and {name.lower(): value for name, value in answer.headers.items()}["location"] == f"{url}/analytics{answer.data.status_url}",
+).data
+check(
+    "the links of a job",
+    lambda: [links.links_service_get(one).link.name for one in ended(job.id).links_bulk_create.link_ids],
+    lambda names: names == ["Job 0", "Job 1", "Job 2"],
+)
+check(
+    "a job that fails",
+    lambda: ended(
+        links.links_service_create_bulk_async(
+            lb.CreateBulkLinksRequest(links=[lb.CreateLinkRequest(destination="https://example.com", shortlink=free)])
+        ).id
+    ),
+    lambda answer: answer.status == "JOB_STATUS_FAILED"
+    and answer.error.code_type == "ALREADY_EXISTS"
+    and "links[0].shortlink" in answer.error.message
+    and answer.completed_at >= answer.created_at,
+)
+refuse(
+    "a job with a wrong link",
+    lambda: links.links_service_create_bulk_async(lb.CreateBulkLinksRequest(links=[lb.CreateLinkRequest(destination="nowhere")])),
+    BadRequestException,
+    "links[0].destination",
+)
+refuse("a job that there is not", lambda: jobs.jobs_service_get("nobody"), NotFoundException)
 check("tag delete", lambda: tags.tags_service_delete("batch"), lambda answer: answer == {})
 check(
     "tags that are left",
