@@ -107,18 +107,45 @@ function isProfileKey(key: string): key is keyof typeof PROFILE {
   return Object.hasOwn(PROFILE, key);
 }
 
+/** Visitors as SQL of their keys: those whom filters choose, or, where `isExcluding`, all whom they do not. */
+export interface Chosen {
+  sql: string;
+  isExcluding: boolean;
+}
+
 /**
- * The visitors that a filter is about, as SQL of their keys: those for whom it holds, or where `isOpen`, those for whom it
- * does not. So nobody has to be looked for who has no such attribute. `own`: the condition of the workspace's rows.
+ * Whom filters choose, from one pass over the attributes that they name. Where each of them holds for visitors who have no
+ * attribute, those cannot be listed, and the others are. `own`: the condition of the workspace's rows.
  */
-export function keysOf(filter: Filter, { own, values }: { own: string; values: Values }): string {
-  const { key, isNegated, isOpen } = filter;
+export function chosenBy(filters: readonly Filter[], { own, values }: { own: string; values: Values }): Chosen {
+  const isExcluding = filters.every(({ isOpen }) => isOpen);
+  const conditions = filters.map((filter) => {
+    const isMet = `bool_or(coalesce(key = ${values.bind(filter.key)} AND ${decisiveOf(filter, values)}, false))`;
+    return filter.isOpen && !isExcluding ? `NOT ${isMet}` : isMet;
+  });
+  const having = conditions.join(isExcluding ? " OR " : " AND ");
+  return {
+    sql: `SELECT visitor_key FROM (${rowsOf(filters, { own, values })}) GROUP BY 1 HAVING ${having}`,
+    isExcluding,
+  };
+}
+
+/** What a row must be to decide: for the filter, or against one that holds for those without a row. */
+function decisiveOf(filter: Filter, values: Values): string {
   const predicate = predicateOf(filter, values);
-  const where = isNegated === isOpen ? predicate : `NOT (${predicate})`;
-  if (!isProfileKey(key))
-    return `(SELECT visitor_key FROM attributes WHERE ${own} AND key = ${values.bind(key)} AND ${where})`;
-  const known = `SELECT visitor_key, ${PROFILE[key]} AS text FROM visitors WHERE ${own} AND ${PROFILE[key]} IS NOT NULL`;
-  return `(SELECT visitor_key FROM (${known}) WHERE ${where})`;
+  return filter.isNegated === filter.isOpen ? predicate : `NOT (${predicate})`;
+}
+
+/** Rows of the attributes that filters name; what the profile has as if it were attributes. */
+function rowsOf(filters: readonly Filter[], { own, values }: { own: string; values: Values }): string {
+  const keys = [...new Set(filters.map(({ key }) => key))];
+  const named = values.bind(keys.filter((key) => !isProfileKey(key)));
+  const attributes = `SELECT visitor_key, key, text, number, truth, time FROM attributes WHERE ${own} AND list_contains(${named}, key)`;
+  const profile = keys.filter(isProfileKey).map((key) => {
+    const column = PROFILE[key];
+    return `SELECT visitor_key, '${key}', ${column}, NULL, NULL, NULL FROM visitors WHERE ${own} AND ${column} IS NOT NULL`;
+  });
+  return [attributes, ...profile].join(" UNION ALL ");
 }
 
 /** SQL over an attribute's row. Of what is no number, `number` is NULL, and so is any comparison with it. */

@@ -7,7 +7,7 @@ import type { Page } from "../events/events.ts";
 import { readWatermark } from "../feed/watermark.ts";
 import { openValues } from "../fields/values.ts";
 import { asOf, type Scope } from "../scope.ts";
-import { type Filter, keysOf } from "./filters.ts";
+import { chosenBy, type Filter } from "./filters.ts";
 import { emailOf } from "./rules.ts";
 
 /** What visitors are sorted by: a column of their grouping. */
@@ -62,12 +62,12 @@ export async function readVisitors(asking: Asking, question: VisitorQuestion): P
   const { duck, signal } = asking;
   const { after, size, sort, direction } = question;
   const upTo = after?.upTo ?? (await readWatermark(duck)).position;
-  const { sql, params } = grouped(asOf(asking.scope, upTo), question);
+  const { before, sql, params } = grouped(asOf(asking.scope, upTo), question);
   const [way, beyond] = direction === SortDirection.ASC ? ["ASC", ">"] : ["DESC", "<"];
   const order = `ORDER BY ${sort} ${way}, visitor_key ${way}`;
   const where = after === undefined ? "" : `WHERE (${sort}, visitor_key) ${beyond} ($key, $last)`;
   const rows = await duck.rows(
-    `WITH people AS MATERIALIZED (${sql}), page AS (
+    `WITH ${before}people AS MATERIALIZED (${sql}), page AS (
        SELECT *, (SELECT count(*) FROM people) AS total FROM people ${where} ${order} LIMIT ${size + 1})
      ${named("page")} ORDER BY page.${sort} ${way}, page.visitor_key ${way}`,
     after === undefined ? params : { ...params, key: BigInt(after.key), last: BigInt(after.id) },
@@ -106,7 +106,7 @@ function named(relation: string): string {
 
 /**
  * One row a visitor. Devices are grouped before it is asked whose they are, which is asked of a row a device and not of each
- * event; only what is sorted by or asked for is read: links and names are dear.
+ * event; only what is sorted by or asked for is read: links and names are dear. `before`: what else goes into its WITH.
  */
 function grouped(scope: Scope, { linkId, search, email, filters, sort }: VisitorQuestion) {
   const values = openValues("f");
@@ -127,13 +127,18 @@ function grouped(scope: Scope, { linkId, search, email, filters, sort }: Visitor
     conditions.push(DEVICES_OF(found(scope)));
     params.search = search;
   }
-  for (const filter of filters) {
-    const devices = DEVICES_OF(keysOf(filter, { own: OWN, values }));
-    conditions.push(filter.isOpen ? `NOT (${devices})` : devices);
+  const chosen = filters.length === 0 ? undefined : chosenBy(filters, { own: OWN, values });
+  if (chosen !== undefined) {
+    const devices = DEVICES_OF("(SELECT visitor_key FROM chosen)");
+    conditions.push(chosen.isExcluding ? `NOT (${devices})` : devices);
   }
   const where = conditions.join(" AND ");
   const sql = sort === "links" ? withLinks(peopleOf(where), where) : peopleOf(where);
-  return { sql, params: { ...params, ...values.params } };
+  return {
+    before: chosen === undefined ? "" : `chosen AS MATERIALIZED (${chosen.sql}), `,
+    sql,
+    params: { ...params, ...values.params },
+  };
 }
 
 /** Rows a device as rows a visitor: those that belong to nobody known are visitors as they are. */
