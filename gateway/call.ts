@@ -18,6 +18,7 @@ const PASSED_OUT = [
   "accept-ranges",
   "content-disposition",
   "last-modified",
+  "location",
 ] as const;
 
 /** What is called with what. */

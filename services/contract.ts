@@ -19,6 +19,7 @@ import { SyncService } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import { VisitorService } from "#gen/waymark/analytics/v1/visitors_pb.ts";
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { JobService } from "#gen/waymark/codes/v1/jobs_pb.ts";
 import { LinkService } from "#gen/waymark/codes/v1/links_pb.ts";
 import { EmergencyService } from "#gen/waymark/emergency/v1/emergency_pb.ts";
 import { AmbassadorService } from "#gen/waymark/impressions/v1/ambassadors_pb.ts";
@@ -45,7 +46,7 @@ import { TouchpointService } from "#gen/waymark/touchpoints/v1/touchpoints_pb.ts
  */
 export const contract: readonly DescService[] = [
   ...[AuthorityService, KeyService, OrganizationService, WorkspaceService, WorkspaceTokenService],
-  ...[CodeService, DirectoryService, LinkService],
+  ...[CodeService, DirectoryService, JobService, LinkService],
   ...[ScanService, IntakeService, LedgerService, RegistryService],
   ...[
     AmbassadorService,

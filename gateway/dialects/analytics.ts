@@ -1,4 +1,4 @@
-import { Code } from "@connectrpc/connect";
+import { codeWord } from "#runtime/failure.ts";
 import type { Dialect } from "./dialect.ts";
 
 /** The Analytics API: camelCase, full enum names, 64-bit integers as strings, errors in `{"error"}`. */
@@ -14,15 +14,10 @@ export const analytics: Dialect = {
   emptyStatus: 200,
   wrap: (body) => body,
   error: ({ status, code, reason, message, fields }) => {
-    const codeType = code === undefined ? reason : codeName(code);
+    const codeType = code === undefined ? reason : codeWord(code);
     return {
       contentType: "application/json",
       body: JSON.stringify({ error: { code: status, codeType, message, details: fields } }),
     };
   },
 };
-
-/** NotFound → "NOT_FOUND". */
-function codeName(code: Code): string {
-  return (Code[code] ?? "Unknown").replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
-}

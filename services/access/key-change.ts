@@ -1,4 +1,4 @@
-import type { Value } from "@bufbuild/protobuf/wkt";
+import type { ListValue, Value } from "@bufbuild/protobuf/wkt";
 import type { UpdateKeyRequest } from "#gen/waymark/access/v1/keys_pb.ts";
 import { fail as refuse } from "#runtime/failure.ts";
 import type { Change } from "#runtime/store.ts";
@@ -18,11 +18,11 @@ export function changeOf(request: UpdateKeyRequest, on: { key: KeyDoc; now: numb
     else set.expiresAt = expiresAt;
   }
   if (request.ipAllowList !== undefined) {
-    set.ipAllowList = readTexts(request.ipAllowList, { field: "ip_allow_list", most: 100 });
+    set.ipAllowList = readTextsOf(request.ipAllowList, { field: "ip_allow_list", most: 100 });
     checkAllowList(set.ipAllowList);
   }
   if (request.origins !== undefined) {
-    set.origins = readOrigins(readTexts(request.origins, { field: "origins", most: 50 }));
+    set.origins = readOrigins(readTextsOf(request.origins, { field: "origins", most: 50 }));
     if (on.key.class === "publishable" && set.origins.length === 0) throw fail("ORIGIN_NEEDED", { field: "origins" });
   }
   return { set, unset };
@@ -45,10 +45,14 @@ function readTime({ kind }: Value, field: string): number | undefined {
 }
 
 /** The texts of a list; none for null. */
-function readTexts({ kind }: Value, { field, most }: { field: string; most: number }): string[] {
+function readTextsOf({ kind }: Value, { field, most }: { field: string; most: number }): string[] {
   if (isNull(kind)) return [];
   if (kind.case !== "listValue") throw refuse("INVALID_FIELD", { field, must: "must be a list of texts, or null" });
-  const { values } = kind.value;
+  return readTexts(kind.value, { field, most });
+}
+
+/** The texts of a list that has no more than so many, and nothing else in it. */
+export function readTexts({ values }: ListValue, { field, most }: { field: string; most: number }): string[] {
   if (values.length > most) throw refuse("INVALID_FIELD", { field, must: `must have at most ${most} items` });
   return values.map((item, index) => {
     if (item.kind.case === "stringValue") return item.kind.value;

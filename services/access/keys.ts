@@ -3,6 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { KeyService } from "#gen/waymark/access/v1/keys_pb.ts";
 import { contextOf, type RequestContext } from "#runtime/context.ts";
+import type { Change } from "#runtime/store.ts";
 import { changeOf } from "./key-change.ts";
 import { toKey } from "./messages.ts";
 import type { KeyDoc } from "./model.ts";
@@ -67,6 +68,22 @@ export async function revokeKey(store: AccessStore, context: RequestContext, key
   await store.announce("keys.changed", { workspace, id: keyId, change: "deleted", aliases: hashesOf(key) });
 }
 
+/** Changes fields of a key and tells the caches. A change of nothing changes nothing. */
+export async function changeKey(
+  store: AccessStore,
+  context: RequestContext,
+  { key, set = {}, unset = [] }: Pick<Change<KeyDoc>, "set" | "unset"> & { key: KeyDoc },
+): Promise<KeyDoc> {
+  if (Object.keys(set).length === 0 && unset.length === 0) return key;
+  const { workspace } = context.principal;
+  const { id } = key;
+  const change = { set: { ...set, updatedAt: context.now() }, unset };
+  const changed = await store.keys.of(workspace).update(id, change);
+  if (changed === undefined) throw fail("KEY_NOT_FOUND", { keyId: id });
+  await store.announce("keys.changed", { workspace, id, change: "updated", aliases: hashesOf(changed) });
+  return changed;
+}
+
 /** Handlers of KeyService. */
 export function keyHandlers(store: AccessStore): ServiceImpl<typeof KeyService> {
   return {
@@ -89,15 +106,10 @@ export function keyHandlers(store: AccessStore): ServiceImpl<typeof KeyService> 
 
     async updateKey(request, handler) {
       const context = contextOf(handler);
-      const { workspace } = context.principal;
-      const { keyId } = request;
-      const old = await keyOf(store, context, keyId);
-      checkAbove(old, context.principal);
-      const change = changeOf(request, { key: old, now: context.now() });
-      const key = await store.keys.of(workspace).update(keyId, change);
-      if (key === undefined) throw fail("KEY_NOT_FOUND", { keyId });
-      await store.announce("keys.changed", { workspace, id: keyId, change: "updated", aliases: hashesOf(key) });
-      return { key: toKey(key) };
+      const key = await keyOf(store, context, request.keyId);
+      checkAbove(key, context.principal);
+      const change = changeOf(request, { key, now: context.now() });
+      return { key: toKey(await changeKey(store, context, { key, ...change })) };
     },
 
     async deleteKey({ keyId }, handler) {
@@ -131,7 +143,7 @@ async function rotate(store: AccessStore, context: RequestContext, wanted: { key
   const secret = secretFrom(randomBytes(32));
   const hash = hashOf(secret);
   await store.hashes.insert({ id: hash, workspace, keyId });
-  const change = { set: { hash, prefix: secret.slice(0, 8), previous } };
+  const change = { set: { hash, prefix: secret.slice(0, 8), previous, updatedAt: now } };
   const unchanged = { where: { hash: old.hash, revokedAt: { exists: false } } };
   const key = await store.keys.of(workspace).update(keyId, change, unchanged);
   if (key === undefined) throw fail("KEY_CHANGED", { keyId });

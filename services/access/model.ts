@@ -24,6 +24,8 @@ export interface KeyDoc extends Doc {
   ipAllowList: string[];
   origins: string[];
   createdAt: number;
+  /** When anything but its use was changed last. */
+  updatedAt?: number;
   createdBy?: string;
   expiresAt?: number;
   lastUsedAt?: number;
@@ -43,6 +45,7 @@ export const keyModel = defineModel<KeyDoc>({
     ipAllowList: { kind: "strings", default: [] },
     origins: { kind: "strings", default: [] },
     createdAt: { kind: "number", required: true },
+    updatedAt: { kind: "number" },
     createdBy: { kind: "string" },
     expiresAt: { kind: "number" },
     lastUsedAt: { kind: "number" },

@@ -3,18 +3,24 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import {
   ApiScopeAccess,
   type CreateWorkspaceTokenRequest,
+  type UpdateWorkspaceTokenRequest,
   WorkspaceTokenKeyType,
   type WorkspaceTokenService,
 } from "#gen/waymark/access/v1/tokens_pb.ts";
 import { contextOf, type Principal } from "#runtime/context.ts";
-import { makeKey, revokeKey } from "./keys.ts";
+import { fail as refuse } from "#runtime/failure.ts";
+import { readTexts } from "./key-change.ts";
+import { changeKey, makeKey, revokeKey } from "./keys.ts";
 import type { KeyDoc } from "./model.ts";
 import { fail } from "./reasons.ts";
+import { checkAbove, checkScopes } from "./rules.ts";
 import { CLASS_SCOPES, SCOPES } from "./scopes.ts";
 import { type AccessStore, pageByTime } from "./store.ts";
 
 /** The most tokens of a page, and as many as there are when nobody says how many. */
 const MOST = 1_000;
+
+const MOST_SCOPES = 60;
 
 /** Resources as the vendor's clients call them; they take no other scopes than those of these. */
 const VENDOR_NAMES: Readonly<Record<string, string>> = {
@@ -57,10 +63,30 @@ function scopesOf(names: readonly string[]): string[] {
   return [...scopes];
 }
 
+/** All that keys of a class can do. */
+function scopesOfClass(ofClass: string): readonly string[] {
+  return CLASS_SCOPES[ofClass] ?? GRANTABLE;
+}
+
 /** All that keys of a class can do and their maker has. */
 function everything(ofClass: string, { scopes }: Principal): string[] {
-  const can = CLASS_SCOPES[ofClass] ?? GRANTABLE;
+  const can = scopesOfClass(ofClass);
   return can.filter((scope) => scope !== "admin" && (scopes.includes("admin") || scopes.includes(scope)));
+}
+
+/** What an UpdateWorkspaceToken sets; refuses what the caller may not grant. Nothing when it asks for nothing. */
+function tokenChangeOf(request: UpdateWorkspaceTokenRequest, key: KeyDoc, caller: Principal): Partial<KeyDoc> {
+  const { name, fullAccess } = request;
+  const names = request.scopes && readTexts(request.scopes, { field: "scopes", most: MOST_SCOPES });
+  const refuseScopes = (must: string) => refuse("INVALID_FIELD", { field: "scopes", must });
+  if (names !== undefined && fullAccess) throw refuseScopes("must be left out with fullAccess");
+  if (names?.length === 0) throw refuseScopes("must have at least one; delete a token that is to do nothing");
+  checkAbove(key, caller);
+  const set: Partial<KeyDoc> = name === undefined ? {} : { name };
+  if (names !== undefined) set.scopes = scopesOf(names);
+  if (fullAccess) set.scopes = [...scopesOfClass(key.class)];
+  if (set.scopes !== undefined) checkScopes({ class: key.class, scopes: set.scopes }, caller);
+  return set;
 }
 
 /** Handlers of WorkspaceTokenService. */
@@ -68,6 +94,11 @@ export function tokenHandlers(store: AccessStore): ServiceImpl<typeof WorkspaceT
   const find = async (id: string, workspace: string): Promise<KeyDoc> => {
     const key = await store.keys.of(workspace).get(id);
     if (key === undefined || !CLASSES.includes(key.class)) throw fail("KEY_NOT_FOUND", { keyId: id });
+    return key;
+  };
+  const findLive = async (id: string, workspace: string): Promise<KeyDoc> => {
+    const key = await find(id, workspace);
+    if (key.revokedAt !== undefined) throw fail("KEY_NOT_FOUND", { keyId: id });
     return key;
   };
   return {
@@ -87,9 +118,13 @@ export function tokenHandlers(store: AccessStore): ServiceImpl<typeof WorkspaceT
     },
     getWorkspaceToken: async ({ id }, handler) => {
       const { workspace } = contextOf(handler).principal;
-      const key = await find(id, workspace);
-      if (key.revokedAt !== undefined) throw fail("KEY_NOT_FOUND", { keyId: id });
-      return { token: toToken(key, workspace) };
+      return { token: toToken(await findLive(id, workspace), workspace) };
+    },
+    updateWorkspaceToken: async (request, handler) => {
+      const context = contextOf(handler);
+      const key = await findLive(request.id, context.principal.workspace);
+      const changed = await changeKey(store, context, { key, set: tokenChangeOf(request, key, context.principal) });
+      return { token: toToken(changed, context.principal.workspace) };
     },
     deleteWorkspaceToken: async ({ id }, handler) => {
       const context = contextOf(handler);
@@ -125,7 +160,7 @@ function classOf({ keyType, keyClass }: CreateWorkspaceTokenRequest, { test }: P
 
 function toToken(key: KeyDoc, workspaceId: string) {
   const isPublishable = key.class === "publishable";
-  const can = CLASS_SCOPES[key.class] ?? GRANTABLE;
+  const can = scopesOfClass(key.class);
   return {
     id: key.id,
     name: key.name,
@@ -133,7 +168,7 @@ function toToken(key: KeyDoc, workspaceId: string) {
     workspaceId,
     createdBy: key.createdBy ?? "",
     createdAt: timestampFromMs(key.createdAt),
-    updatedAt: timestampFromMs(key.createdAt),
+    updatedAt: timestampFromMs(key.updatedAt ?? key.createdAt),
     lastUsedAt: key.lastUsedAt === undefined ? undefined : timestampFromMs(key.lastUsedAt),
     scopes: key.scopes.flatMap((scope) => vendorScope(scope) ?? []),
     allScopes: key.scopes,

@@ -56,6 +56,7 @@ export const fail = failures("analytics.waymark", {
       `a model needs ${f.needs} visitors who converted ${f.where}, and as many who did not; here are ${f.positives} and ${f.negatives}`,
   },
   VISITOR_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no visitor ${f.visitorId}` },
+  ATTRIBUTE_NOT_FOUND: { code: Code.NotFound, say: (f) => `visitor ${f.visitorId} has no attribute ${f.key}` },
   EVENT_NOT_FOUND: { code: Code.NotFound, say: (f) => `there is no event ${f.eventId}` },
   EVENT_UNSCORED: {
     code: Code.NotFound,

@@ -58,13 +58,26 @@ export async function publish(
   await deps.log.append(records, context.newId("change"));
 }
 
-/** Tells the audit trail. It may miss it: an unreachable trail does not undo what is stored. */
-export async function audit(
+/** Tells the audit trail what was done with codes. */
+export function audit(
   deps: Pick<ServiceDeps, "client">,
   docs: readonly CodeDoc[],
-  { deed, handler }: { deed: Deed; handler: HandlerContext },
+  { deed, handler }: { deed: Deed; handler: Pick<HandlerContext, "values"> },
 ): Promise<void> {
-  const items = docs.map(({ id }) => ({ action: ACTIONS[deed], object: id, outcome: "ok" }));
+  return auditAll(
+    deps,
+    docs.map(({ id }) => ({ action: ACTIONS[deed], object: id })),
+    handler,
+  );
+}
+
+/** Tells the audit trail. It may miss it: an unreachable trail does not undo what is stored. */
+export async function auditAll(
+  deps: Pick<ServiceDeps, "client">,
+  done: readonly { action: string; object: string }[],
+  handler: Pick<HandlerContext, "values">,
+): Promise<void> {
+  const items = done.map((one) => ({ ...one, outcome: "ok" }));
   const options = { contextValues: handler.values, timeoutMs: AUDIT_TIMEOUT_MS };
   await deps
     .client(AuthorityService)

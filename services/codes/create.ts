@@ -4,6 +4,7 @@ import type { Store } from "#runtime/store.ts";
 import { type CodeDoc, codeModel, codeTagModel, type ShortIdDoc, shortIdModel } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { shortIdLength, shortIdOf, tagId } from "./rules.ts";
+import { ATTEMPTS } from "./short-ids.ts";
 
 /** A code that is to be made. */
 export interface Draft
@@ -15,8 +16,6 @@ export interface Draft
   /** What a refusal calls the two: "links[3].id", "links[3].shortlink". */
   called: { id: string; shortId: string };
 }
-
-const ATTEMPTS = 8;
 
 /**
  * Makes all of these codes or none. Short ids are claimed first, over all workspaces; a code that dies between claim and

@@ -27,6 +27,11 @@ function visible({ test }: Principal) {
   return { purpose: Purpose.MARKETING, test, deleted: false };
 }
 
+function isVisible(doc: CodeDoc, principal: Principal): boolean {
+  const { purpose, test, deleted } = visible(principal);
+  return doc.purpose === purpose && doc.test === test && doc.deleted === deleted;
+}
+
 /** The marketing code of this id, as far as the caller may see it. */
 export async function findCode(
   deps: Pick<ServiceDeps, "store">,
@@ -35,8 +40,19 @@ export async function findCode(
 ): Promise<CodeDoc | undefined> {
   const { principal } = contextOf(handler);
   const doc = await deps.store.collection(codeModel).of(principal.workspace).get(id);
-  const { purpose, test, deleted } = visible(principal);
-  return doc?.purpose === purpose && doc.test === test && doc.deleted === deleted ? doc : undefined;
+  return doc !== undefined && isVisible(doc, principal) ? doc : undefined;
+}
+
+/** The marketing codes of these ids by id, as far as the caller may see them. */
+export async function findCodes(
+  deps: Pick<ServiceDeps, "store">,
+  ids: readonly string[],
+  handler: HandlerContext,
+): Promise<Map<string, CodeDoc>> {
+  const { principal } = contextOf(handler);
+  const docs = await deps.store.collection(codeModel).of(principal.workspace).getMany(ids);
+  for (const [id, doc] of docs) if (!isVisible(doc, principal)) docs.delete(id);
+  return docs;
 }
 
 /** Makes all of these codes or none, and tells of it. */
@@ -82,10 +98,11 @@ export async function removeCode(deps: ServiceDeps, id: string, handler: Handler
   return true;
 }
 
-async function tell(
+/** Tells the log and the audit trail what was done with codes. */
+export async function tell(
   deps: ServiceDeps,
   docs: readonly CodeDoc[],
-  { deed, handler }: { deed: Deed; handler: HandlerContext },
+  { deed, handler }: { deed: Deed; handler: Pick<HandlerContext, "values"> },
 ): Promise<void> {
   const audited = audit(deps, docs, { deed, handler });
   await publish(deps, docs, { deed, context: contextOf(handler) });

@@ -63,7 +63,8 @@ async function resolve(
 }
 
 /** Waymark itself sees test codes and others; a key sees those of its kind. */
-async function getTargets({ store }: ServiceDeps, { codeIds, shortIds }: GetTargetsRequest, handler: HandlerContext) {
+async function getTargets({ store }: ServiceDeps, request: GetTargetsRequest, handler: HandlerContext) {
+  const { codeIds, shortIds, includeDeleted } = request;
   const { workspace, test, keyClass } = contextOf(handler).principal;
   const entries = await store.collection(shortIdModel).of(SYSTEM_WORKSPACE).getMany(shortIds);
   const ids = new Set(codeIds);
@@ -72,7 +73,8 @@ async function getTargets({ store }: ServiceDeps, { codeIds, shortIds }: GetTarg
     .collection(codeModel)
     .of(workspace)
     .getMany([...ids]);
-  const seen = [...docs.values()].filter((doc) => !doc.deleted && (keyClass === "internal" || doc.test === test));
+  const shown = [...docs.values()].filter(({ deleted }) => includeDeleted || !deleted);
+  const seen = shown.filter((doc) => keyClass === "internal" || doc.test === test);
   return { targets: seen.map((doc) => toTarget(doc, workspace)) };
 }
 

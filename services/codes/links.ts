@@ -4,7 +4,6 @@ import type {
   CreateLinkRequest,
   LinkService,
   ListLinksRequest,
-  ListLinkTagsRequest,
   UpdateLinkRequest,
 } from "#gen/waymark/codes/v1/links_pb.ts";
 import { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
@@ -12,14 +11,16 @@ import { contextOf, forward } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
 import { countScans, totalsOf } from "./calls.ts";
 import type { Draft } from "./create.ts";
-import { type Edit, editCode, findCode, makeCodes, removeCode } from "./desk.ts";
+import { type Edit, editCode, findCode, findCodes, makeCodes, removeCode } from "./desk.ts";
 import { linkPage } from "./link-pages.ts";
-import { LBID, toLink, toLinkTag } from "./messages.ts";
+import { listTags, removeTag } from "./link-tags.ts";
+import { LBID, picturesOf, toLink } from "./messages.ts";
 import { type CodeDoc, codeModel, codeTagModel } from "./model.ts";
 import { fail } from "./reasons.ts";
 import { readRouting, storeRouting } from "./routing-json.ts";
 import { checkRouting } from "./routing-rules.ts";
-import { checkMetadata, checkTags, checkTexts, checkUrl, mentions, nameOfUrl, readTags, tagId } from "./rules.ts";
+import { checkMetadata, checkTags, checkTexts, checkUrl, nameOfUrl, readTags, tagId } from "./rules.ts";
+import { freeShortId, isFree } from "./short-ids.ts";
 
 const NOTHING_COUNTED: ReadonlyMap<string, bigint> = new Map();
 
@@ -32,10 +33,13 @@ export function linkHandlers(deps: ServiceDeps): ServiceImpl<typeof LinkService>
       const [link] = await linksOf(deps, { docs, totals: NOTHING_COUNTED }, handler);
       return { link, workflowSteps: [] };
     },
-    async createBulkLinks({ links }, handler) {
-      const drafts = links.map((link, i) => draftOf(link, `links[${i}].`));
-      const docs = await makeCodes(deps, drafts, handler);
-      return { links: await linksOf(deps, { docs, totals: NOTHING_COUNTED }, handler) };
+    createBulkLinks: ({ links }, handler) => createLinks(deps, links, handler),
+    createLinkBatch: ({ links }, handler) => createLinks(deps, links, handler),
+    checkShortlink: async ({ shortlink }) => ({ available: await isFree(deps, shortlink) }),
+    suggestShortlink: async () => ({ shortlink: await freeShortId(deps) }),
+    resolveLinkPictures: async ({ linkIds }, handler) => {
+      const docs = await findCodes(deps, [...new Set(linkIds)], handler);
+      return { qrcodeSignedUrls: picturesOf([...docs.values()], deps.config) };
     },
     async getLink({ id }, handler) {
       return { link: await shown(deps, (await findCode(deps, id, handler)) ?? missing(id), handler) };
@@ -50,7 +54,18 @@ export function linkHandlers(deps: ServiceDeps): ServiceImpl<typeof LinkService>
       return {};
     },
     listLinkTags: (request, handler) => listTags(deps, request, handler),
+    async deleteLinkTag({ name }, handler) {
+      if (!(await removeTag(deps, name, handler))) throw fail("LINK_TAG_NOT_FOUND", { name });
+      return {};
+    },
   };
+}
+
+/** Makes all of these links or none. */
+async function createLinks(deps: ServiceDeps, links: readonly CreateLinkRequest[], handler: HandlerContext) {
+  const drafts = links.map((link, i) => draftOf(link, `links[${i}].`));
+  const docs = await makeCodes(deps, drafts, handler);
+  return { links: await linksOf(deps, { docs, totals: NOTHING_COUNTED }, handler) };
 }
 
 function missing(id: string): never {
@@ -78,8 +93,8 @@ async function linksOf(
   return docs.map((doc) => toLink(doc, { config: deps.config, totals, workspace, tags }));
 }
 
-/** `at` stands before the names of fields in refusals: "links[3].". */
-function draftOf(request: CreateLinkRequest, at: string): Draft {
+/** The code that a link is to be. `at` stands before the names of fields in refusals: "links[3].". */
+export function draftOf(request: CreateLinkRequest, at: string): Draft {
   const destination = checkUrl(request.destination, `${at}destination`);
   return {
     id: request.id || undefined,
@@ -126,21 +141,4 @@ async function listLinks(deps: ServiceDeps, request: ListLinksRequest, handler: 
   });
   const links = await linksOf(deps, { docs, totals: await totalsOf(deps, docs, handler) }, handler);
   return { links, nextPageToken: nextToken, totalCount: BigInt(total) };
-}
-
-/** A page token of tags is the name of the last one, in base64url. */
-async function listTags(deps: ServiceDeps, request: ListLinkTagsRequest, handler: HandlerContext) {
-  const { workspace, test } = contextOf(handler).principal;
-  const { search, pageSize = 100 } = request;
-  const limit = Math.min(pageSize, 1000);
-  const after = Buffer.from(request.pageToken || request.cursor, "base64url").toString();
-  const tags = deps.store.collection(codeTagModel).of(workspace);
-  const found = [];
-  for await (const chunk of tags.stream({ where: { test, name: { gt: after } }, sort: [["name", 1]] })) {
-    found.push(...chunk.filter(({ name }) => search === "" || mentions([name], search)));
-    if (found.length > limit) break;
-  }
-  const page = found.slice(0, limit);
-  const last = found.length > limit ? (page.at(-1)?.name ?? "") : "";
-  return { tags: page.map(toLinkTag), nextPageToken: Buffer.from(last).toString("base64url") };
 }

@@ -73,6 +73,11 @@ export function toLink(
   };
 }
 
+/** Addresses of the pictures of codes, by code id. */
+export function picturesOf(docs: readonly CodeDoc[], config: Surroundings["config"]): Record<string, string> {
+  return Object.fromEntries(docs.map(({ id, shortId }) => [id, addressesOf(config, shortId).png]));
+}
+
 /** The query parameter of links with conversion tracking. */
 export const LBID = "lbid";
 

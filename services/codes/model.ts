@@ -2,6 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { CodeStatus } from "#gen/waymark/codes/v1/codes_pb.ts";
 import type { Purpose } from "#gen/waymark/events/v1/touches_pb.ts";
 import { type Doc, defineModel } from "#runtime/model.ts";
+import { jobModel, jobPartModel, jobTaskModel } from "./job-model.ts";
 
 /** A code of any purpose. Its id is the poster's where it stands for one. */
 export interface CodeDoc extends Doc {
@@ -23,6 +24,8 @@ export interface CodeDoc extends Doc {
   ownerId?: string;
   /** The query parameter of the destination that carries the touch. */
   touchParameter?: string;
+  /** The job that made it. */
+  jobId?: string;
   /** Made by a development key. */
   test: boolean;
   deleted: boolean;
@@ -48,6 +51,7 @@ export const codeModel = defineModel<CodeDoc>({
     parentId: { kind: "string" },
     ownerId: { kind: "string" },
     touchParameter: { kind: "string" },
+    jobId: { kind: "string" },
     test: { kind: "boolean", required: true },
     deleted: { kind: "boolean", required: true },
     createdAt: { kind: "number", required: true },
@@ -87,6 +91,8 @@ export interface CodeTagDoc extends Doc {
   /** Made by a development key. */
   test: boolean;
   createdAt: number;
+  /** Codes from which it was being taken last: others may not have been told. */
+  takenFrom?: readonly string[];
 }
 
 /** The tags of codes. */
@@ -96,9 +102,10 @@ export const codeTagModel = defineModel<CodeTagDoc>({
     name: { kind: "string", required: true },
     test: { kind: "boolean", required: true },
     createdAt: { kind: "number", required: true },
+    takenFrom: { kind: "strings" },
   },
   indexes: [{ name: "by_name", fields: ["test", "name"] }],
 });
 
 /** Everything that the service stores. */
-export const codesModels = [codeModel, shortIdModel, codeTagModel] as const;
+export const codesModels = [codeModel, shortIdModel, codeTagModel, jobModel, jobPartModel, jobTaskModel] as const;

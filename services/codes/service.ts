@@ -1,9 +1,12 @@
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { JobService } from "#gen/waymark/codes/v1/jobs_pb.ts";
 import { LinkService } from "#gen/waymark/codes/v1/links_pb.ts";
 import { defineService } from "#runtime/service.ts";
 import { directoryHandlers } from "./directory.ts";
 import { codeHandlers } from "./handlers.ts";
+import { startJobs } from "./job-runner.ts";
+import { jobHandlers } from "./jobs.ts";
 import { linkHandlers } from "./links.ts";
 import { codesModels } from "./model.ts";
 
@@ -17,6 +20,8 @@ export const codes = defineService({
   routes: (router, deps) => {
     router.service(CodeService, codeHandlers(deps));
     router.service(LinkService, linkHandlers(deps));
+    router.service(JobService, jobHandlers(deps));
     router.service(DirectoryService, directoryHandlers(deps));
   },
+  start: async (deps) => startJobs(deps),
 });

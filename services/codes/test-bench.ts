@@ -5,6 +5,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { AuthorityService } from "#gen/waymark/access/v1/authority_pb.ts";
 import { CodeService } from "#gen/waymark/codes/v1/codes_pb.ts";
 import { DirectoryService } from "#gen/waymark/codes/v1/directory_pb.ts";
+import { JobService } from "#gen/waymark/codes/v1/jobs_pb.ts";
 import { LinkService } from "#gen/waymark/codes/v1/links_pb.ts";
 import { type ObjectChanged, ObjectChangedSchema } from "#gen/waymark/events/v1/touches_pb.ts";
 import { IntakeService } from "#gen/waymark/scans/v1/intake_pb.ts";
@@ -62,8 +63,11 @@ export async function openBench() {
   };
   return {
     store,
+    log,
     codes: hosted.client(CodeService),
     links: hosted.client(LinkService),
+    jobs: hosted.client(JobService),
+    gauges: hosted.gauges,
     directory: hosted.client(DirectoryService),
     counts,
     audited,

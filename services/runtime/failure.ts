@@ -52,6 +52,11 @@ export const fail = failures("waymark", {
   INTERNAL: { code: Code.Internal, say: (f) => `something went wrong on our side; request ${f.requestId}` },
 });
 
+/** A gRPC code as a word: NotFound → "NOT_FOUND". */
+export function codeWord(code: Code): string {
+  return (Code[code] ?? "Unknown").replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
+}
+
 /** The reason and facts of a refusal, or undefined when the error is not one of ours. */
 export function reasonOf(
   error: unknown,

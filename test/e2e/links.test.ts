@@ -141,6 +141,30 @@ describe("many links", () => {
     expect(await total()).toBe(was);
   });
 
+  it("can be the whole body; a fault is named from there", async () => {
+    const links = [0, 1, 2].map((n) => ({ destination: `https://example.com/${n}`, name: `Batch ${n}` }));
+    const made = await send("POST", "/links/batch", links);
+    expect([made.status, made.body.links.map(({ name }: { name: string }) => name)]).toEqual([
+      200,
+      links.map(({ name }) => name),
+    ]);
+    for (const [body, field] of [
+      [[...links, { destination: "nowhere" }], "[3].destination"],
+      [[{ destination: "https://a.example", tags: "x" }], "[0].tags"],
+      [[], "body"],
+      [{ links }, "body"],
+      ["text", "body"],
+      [undefined, "body"],
+    ] as const) {
+      const wrong = await send("POST", "/links/batch", body);
+      expect([wrong.status, wrong.body.error?.codeType, wrong.body.error?.message]).toEqual([
+        400,
+        "INVALID_ARGUMENT",
+        expect.stringContaining(field),
+      ]);
+    }
+  });
+
   it("are listed by pages with a total, found by name and by tag", async () => {
     const seen: string[] = [];
     let token = "";
@@ -159,4 +183,35 @@ describe("many links", () => {
     const sorted = await send("GET", "/links?sortBy=LINK_SORT_FIELD_EVENT_COUNT&pageSize=1");
     expect(sorted.body.links[0].eventCount).toBe("1");
   });
+});
+
+it("a tag that is deleted leaves links and analytics, also where the link was deleted before", async () => {
+  const { body } = await send("POST", "/links/bulk", {
+    links: ["kept", "gone"].map((id) => ({ id, destination: "https://example.com", tags: ["flyer", "paper"] })),
+  });
+  const ids = body.links.map(({ id }: { id: string }) => id);
+  await sendScans(waymark, key, [{ qpr_code_id: ids[0] }, { qpr_code_id: ids[1] }]);
+  const byTag = async () => {
+    const range = { startDate: new Date(Date.now() - 3_600_000), endDate: new Date(Date.now() + 3_600_000) };
+    const answer = await send("POST", "/analytics/breakdown", { ...range, dimension: "tag" });
+    const rows: { code: string; eventCount: number }[] = answer.body.data;
+    return rows.filter(({ code }) => code === "flyer" || code === "paper").map((row) => [row.code, row.eventCount]);
+  };
+  await eventually(async () =>
+    expect((await byTag()).sort()).toEqual([
+      ["flyer", 2],
+      ["paper", 2],
+    ]),
+  );
+  await send("DELETE", "/links/gone");
+  const deleted = await send("DELETE", "/tags?name=flyer");
+  expect([deleted.status, deleted.body]).toStrictEqual([200, {}]);
+  await eventually(async () => expect(await byTag()).toEqual([["paper", 2]]));
+  expect((await send("GET", "/links/kept")).body.link.tags.map(({ name }: { name: string }) => name)).toEqual([
+    "paper",
+  ]);
+  const again = await send("DELETE", "/tags?name=flyer");
+  expect([again.status, again.body.error.codeType]).toEqual([404, "NOT_FOUND"]);
+  const nameless = await send("DELETE", "/tags");
+  expect([nameless.status, nameless.body.error.details[0].field]).toEqual([400, "name"]);
 });

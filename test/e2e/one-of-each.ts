@@ -17,6 +17,11 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
   const code = await makeCode(waymark, key, { id: "code-1", destination: "https://example.com" });
   await sendScans(waymark, key, [{ id: "scan-1", qpr_code_id: code.id, device_id: "device-1" }]);
   await post("/analytics/v1/links", { destination: "https://example.com", id: "link-1" });
+  const job = await post("/analytics/v1/links/bulk/jobs", { links: [{ destination: "https://example.com" }] });
+  await eventually(async () => {
+    const { body } = await waymark.call("GET", `/analytics/v1/jobs/${job.id}`, { key });
+    if (body.status !== "JOB_STATUS_SUCCEEDED") throw new Error(`the job is ${body.status}`);
+  });
   await post("/api/v1/programs", { id: "prog-1", name: "P", landing_url: "https://example.com" });
   await post("/api/v1/users", {
     id: "user-1",
@@ -59,6 +64,8 @@ export async function makeOneOfEach(waymark: Waymark, given: { key: string; work
     events: "scan-1",
     "lead-score": "scan-1",
     visitors: visitorId,
+    attributes: "favourite-room",
+    jobs: job.id,
     models: modelId,
     "workspace-tokens": token.token.id,
     segments: segment.segment.id,

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 
 import linkbreakers as lb
@@ -22,6 +23,7 @@ client = client_of(key)
 events, visitors, data = lb.EventsApi(client), lb.VisitorsApi(client), lb.AnalyticsDataApi(client)
 metrics, series, links = lb.WorkspaceMetricsApi(client), lb.TimeSeriesApi(client), lb.LinksApi(client)
 tags, tokens, scopes = lb.TagsApi(client), lb.WorkspaceTokensApi(client), lb.APIScopesApi(client)
+jobs = lb.JobsApi(client)
 
 now = datetime.now(timezone.utc)
 start, end = now - timedelta(days=10), now + timedelta(hours=1)
@@ -56,6 +58,17 @@ def refuse(name, call, kind, says=""):
         return isinstance(error, kind) and inner.code == error.status and says in inner.message
 
     check(name, answer, holds)
+
+
+def ended(job_id):
+    """A job once it has ended, for ten seconds at the most."""
+    limit = time.monotonic() + 10
+    while time.monotonic() < limit:
+        answer = jobs.jobs_service_get(job_id)
+        if answer.status in ("JOB_STATUS_SUCCEEDED", "JOB_STATUS_FAILED"):
+            return answer
+        time.sleep(0.1)
+    raise TimeoutError(f"job {job_id} has not ended")
 
 
 def pages(call, read):
@@ -270,6 +283,87 @@ check(
     lambda: visitors.visitors_service_list(search="ann"),
     lambda answer: [visitor.id for visitor in answer.var_json.visitors] == [visitor_id],
 )
+# By filters of attributes, each with whom it finds: Ann, with 3 seats, a plan, and who is a member; and somebody unknown.
+ANN, UNKNOWN = "ann", "unknown"
+FILTERS = [
+    ("STRING_EQUALS", "plan", "free", [ANN]),
+    ("STRING_EQUALS", "plan", "Free", []),
+    ("STRING_NOT_EQUALS", "plan", "free", [UNKNOWN]),
+    ("STRING_CONTAINS", "plan", "re", [ANN]),
+    ("STRING_NOT_CONTAINS", "plan", "re", [UNKNOWN]),
+    ("STRING_STARTS_WITH", "plan", "fr", [ANN]),
+    ("STRING_ENDS_WITH", "plan", "ee", [ANN]),
+    ("STRING_IS_EMPTY", "plan", None, [UNKNOWN]),
+    ("STRING_IS_NOT_EMPTY", "plan", None, [ANN]),
+    ("STRING_EQUALS", "$email", "ann@example.com", [ANN]),
+    ("NUMBER_EQUALS", "seats", "3", [ANN]),
+    ("NUMBER_NOT_EQUALS", "seats", "3", []),
+    ("NUMBER_GREATER_THAN", "seats", "2.5", [ANN]),
+    ("NUMBER_LESS_THAN", "seats", "3", []),
+    ("NUMBER_GREATER_OR_EQUAL", "seats", "3", [ANN]),
+    ("NUMBER_LESS_OR_EQUAL", "seats", "2", []),
+    ("DATE_EQUALS", "since", "2026-03-01", [ANN]),
+    ("DATE_BEFORE", "since", "2026-03-01", []),
+    ("DATE_AFTER", "since", "2026-02-28T23:59:59Z", [ANN]),
+    ("DATE_BEFORE_OR_EQUAL", "since", "2026-03-01", [ANN]),
+    ("DATE_AFTER_OR_EQUAL", "since", "2026-03-02", []),
+    ("BOOLEAN_IS_TRUE", "member", None, [ANN]),
+    ("BOOLEAN_IS_FALSE", "member", None, [UNKNOWN]),
+    ("EXISTS", "seats", None, [ANN]),
+    ("NOT_EXISTS", "seats", None, [UNKNOWN]),
+]
+
+
+def filter_of(operator, key, value=None):
+    return lb.VisitorAttributeFilter(key=key, operator=f"VISITOR_ATTRIBUTE_FILTER_OPERATOR_{operator}", value=value)
+
+
+def search(filters, **more):
+    return visitors.visitors_service_search(lb.ListVisitorsRequest(attributeFilters=[filter_of(*one) for one in filters], **more))
+
+
+visitors.visitors_service_update(visitor_id, lb.VisitorsServiceUpdateBody(visitor=lb.VisitorInput(data={"since": "2026-03-01"})))
+for operator, name, value, whom in FILTERS:
+    check(
+        f"visitors by {operator} of {name}",
+        lambda: search([(operator, name, value)]),
+        lambda answer: sorted(ANN if one.id == visitor_id else UNKNOWN for one in answer.var_json.visitors) == whom
+        and answer.var_json.total_count == len(whom),
+    )
+check(
+    "visitors by filters and all else",
+    lambda: search(
+        [("EXISTS", "seats"), ("STRING_EQUALS", "plan", "free")],
+        email="ann@example.com",
+        search="ann",
+        linkId=link_id,
+        include=["devices"],
+        sortField=lb.VisitorSortField.VISITOR_SORT_FIELD_VISIT_COUNT,
+        sortDirection="SORT_DIRECTION_ASC",
+    ),
+    lambda answer: [one.id for one in answer.var_json.visitors] == [visitor_id] and answer.var_json.visitors[0].devices,
+)
+check(
+    "found visitors by pages",
+    lambda: pages(
+        lambda token: search([("NOT_EXISTS", "nothing")], pageSize=1, pageToken=token).var_json, lambda part: part.visitors
+    ),
+    lambda all_visitors: len({visitor.id for visitor in all_visitors}) == len(all_visitors) == 2,
+)
+check(
+    "found visitors as CSV",
+    lambda: search([("EXISTS", "seats")], responseFormat="RESPONSE_FORMAT_CSV"),
+    lambda answer: answer.var_json is None and len(list(csv.DictReader(io.StringIO(answer.csv.csv_data)))) == 1,
+)
+for wrong, names in [
+    (("NUMBER_EQUALS", "seats", "many"), "attributeFilters[0].value"),
+    (("DATE_AFTER", "since", "soon"), "attributeFilters[0].value"),
+    (("NUMBER_EQUALS", "$email", "3"), "attributeFilters[0].operator"),
+    (("UNSPECIFIED", "seats", "3"), "attributeFilters[0].operator"),
+    (("EXISTS", "$nick"), "attributeFilters[0].key"),
+]:
+    refuse(f"visitors by {wrong}", lambda: search([wrong]), BadRequestException, names)
+visitors.visitors_service_update(visitor_id, lb.VisitorsServiceUpdateBody(visitor=lb.VisitorInput(data={"since": None})))
 check(
     "attribute keys",
     lambda: visitors.visitors_service_list_attribute_keys(),
@@ -404,6 +498,47 @@ check(
     lambda all_tokens: len({one.id for one in all_tokens}) == len(all_tokens) == 2,
 )
 check("token get", lambda: tokens.workspace_tokens_service_get(token.token.id), lambda answer: answer.token.id == token.token.id)
+check(
+    "token renamed",
+    lambda: tokens.workspace_tokens_service_update(token.token.id, lb.WorkspaceTokensServiceUpdateBody(name="Renamed")),
+    lambda answer: answer.token.name == "Renamed"
+    and set(answer.token.scopes) == set(token.token.scopes)
+    and answer.token.updated_at > answer.token.created_at,
+)
+check(
+    "token with other scopes",
+    lambda: tokens.workspace_tokens_service_update(
+        token.token.id, lb.WorkspaceTokensServiceUpdateBody(scopes=["API_SCOPE_ANALYTICS_READ", "API_SCOPE_VISITORS_READ"])
+    ),
+    lambda answer: set(answer.token.scopes) == {"API_SCOPE_ANALYTICS_READ", "API_SCOPE_VISITORS_READ"}
+    and not answer.token.full_access,
+)
+check("what a new scope allows", lambda: lb.VisitorsApi(scoped).visitors_service_list(), lambda answer: answer.var_json.total_count == 2)
+refuse("what an old scope allowed", lambda: lb.LinksApi(scoped).links_service_delete("nobody"), ForbiddenException)
+check(
+    "token with full access",
+    lambda: tokens.workspace_tokens_service_update(token.token.id, lb.WorkspaceTokensServiceUpdateBody(fullAccess=True)),
+    lambda answer: answer.token.full_access,
+)
+refuse(
+    "a token without a name",
+    lambda: tokens.workspace_tokens_service_update(token.token.id, lb.WorkspaceTokensServiceUpdateBody(name="")),
+    BadRequestException,
+    "name",
+)
+refuse(
+    "a token with scopes and full access",
+    lambda: tokens.workspace_tokens_service_update(
+        token.token.id, lb.WorkspaceTokensServiceUpdateBody(scopes=["API_SCOPE_LINKS_READ"], fullAccess=True)
+    ),
+    BadRequestException,
+    "scopes",
+)
+refuse(
+    "a token that there is not",
+    lambda: tokens.workspace_tokens_service_update("nobody", lb.WorkspaceTokensServiceUpdateBody(name="X")),
+    NotFoundException,
+)
 check("token delete", lambda: tokens.workspace_tokens_service_delete(token.token.id), lambda answer: True)
 refuse("a token that is gone", lambda: tokens.workspace_tokens_service_get(token.token.id), NotFoundException)
 refuse("a token that was revoked", lambda: lb.EventsApi(scoped).events_service_list_events(), ForbiddenException)
@@ -412,6 +547,115 @@ check(
     lambda: scopes.workspace_tokens_service_list_api_scopes(),
     lambda answer: {"links:read", "links:write", "analytics:read", "visitors:write", "tokens:read"} <= {one.name for one in answer.scopes},
 )
+check("visitor attribute delete", lambda: visitors.visitors_service_delete_attribute(visitor_id, "plan"), lambda answer: answer.success)
+check(
+    "what is left of a visitor",
+    lambda: visitors.visitors_service_get(visitor_id),
+    lambda answer: {one.key for one in answer.attributes} == {"seats", "member"} and answer.email == "ann@example.com",
+)
+refuse(
+    "an attribute that is gone", lambda: visitors.visitors_service_delete_attribute(visitor_id, "plan"), NotFoundException, "plan"
+)
+refuse(
+    "an address deleted like an attribute",
+    lambda: visitors.visitors_service_delete_attribute(visitor_id, "$email"),
+    BadRequestException,
+    "attributeKey",
+)
+check(
+    "links by batch",
+    lambda: links.links_service_create_batch(
+        [lb.CreateLinkRequest(destination=f"https://example.com/b{n}", name=f"Batch {n}", tags=["batch", "kept"]) for n in range(3)]
+    ),
+    lambda answer: [link.name for link in answer.links] == ["Batch 0", "Batch 1", "Batch 2"],
+)
+refuse(
+    "a batch with a wrong link",
+    lambda: links.links_service_create_batch(
+        [lb.CreateLinkRequest(destination="https://example.com"), lb.CreateLinkRequest(destination="nowhere")]
+    ),
+    BadRequestException,
+    "[1].destination",
+)
+refuse("an empty batch", lambda: links.links_service_create_batch([]), BadRequestException)
+some = links.links_service_list(page_size=50, tags=["batch"]).links
+check(
+    "pictures of links",
+    lambda: links.links_service_resolve_qrcode_images(lb.ResolveQrcodeImagesRequest(linkIds=[link.id for link in some] + ["nobody"])),
+    lambda answer: answer.qrcode_signed_urls == {link.id: link.qrcode_signed_url for link in some} and len(some) == 3,
+)
+check(
+    "a shortlink that is taken is told",
+    lambda: links.links_service_shortlink_availability(shortlink=made.link.shortlink),
+    lambda answer: answer.available is False,
+)
+refuse(
+    "a shortlink that cannot be",
+    lambda: links.links_service_shortlink_availability(shortlink="a b"),
+    BadRequestException,
+    "shortlink",
+)
+free = check(
+    "a shortlink by chance", lambda: links.links_service_shortlink_random(), lambda answer: len(answer.shortlink) >= 6
+).shortlink
+check(
+    "a shortlink that is free is told",
+    lambda: links.links_service_shortlink_availability(shortlink=free, custom_domain_id=""),
+    lambda answer: answer.available is True,
+)
+check(
+    "a link with the shortlink by chance",
+    lambda: links.links_service_create(lb.CreateLinkRequest(destination="https://example.com", shortlink=free)),
+    lambda answer: answer.link.shortlink == free,
+)
+job = check(
+    "links in the background",
+    lambda: links.links_service_create_bulk_async_with_http_info(
+        lb.CreateBulkLinksRequest(
+            links=[lb.CreateLinkRequest(destination=f"https://example.com/j{n}", name=f"Job {n}") for n in range(3)]
+        )
+    ),
+    lambda answer: answer.status_code == 202
+    and answer.data.type == "JOB_TYPE_LINKS_BULK_CREATE"
+    and answer.data.item_count == 3
+    and {name.lower(): value for name, value in answer.headers.items()}["location"] == f"{url}/analytics{answer.data.status_url}",
+).data
+check(
+    "the links of a job",
+    lambda: [links.links_service_get(one).link.name for one in ended(job.id).links_bulk_create.link_ids],
+    lambda names: names == ["Job 0", "Job 1", "Job 2"],
+)
+check(
+    "a job that fails",
+    lambda: ended(
+        links.links_service_create_bulk_async(
+            lb.CreateBulkLinksRequest(links=[lb.CreateLinkRequest(destination="https://example.com", shortlink=free)])
+        ).id
+    ),
+    lambda answer: answer.status == "JOB_STATUS_FAILED"
+    and answer.error.code_type == "ALREADY_EXISTS"
+    and "links[0].shortlink" in answer.error.message
+    and answer.completed_at >= answer.created_at,
+)
+refuse(
+    "a job with a wrong link",
+    lambda: links.links_service_create_bulk_async(lb.CreateBulkLinksRequest(links=[lb.CreateLinkRequest(destination="nowhere")])),
+    BadRequestException,
+    "links[0].destination",
+)
+refuse("a job that there is not", lambda: jobs.jobs_service_get("nobody"), NotFoundException)
+check("tag delete", lambda: tags.tags_service_delete("batch"), lambda answer: answer == {})
+check(
+    "tags that are left",
+    lambda: tags.tags_service_list(page_size=10),
+    lambda answer: {tag.name for tag in answer.tags} == {"spring", "bulk", "kept"},
+)
+check(
+    "links that had a tag",
+    lambda: [links.links_service_get(link.id).link for link in some],
+    lambda answer: all([tag.name for tag in link.tags] == ["kept"] for link in answer),
+)
+refuse("a tag that is gone", lambda: tags.tags_service_delete("batch"), NotFoundException, "batch")
 check("visitor delete", lambda: visitors.visitors_service_delete(visitor_id), lambda answer: answer.success)
 refuse("a visitor that is gone", lambda: visitors.visitors_service_get(visitor_id), NotFoundException)
 check("link delete", lambda: links.links_service_delete(link_id), lambda answer: True)

@@ -5,7 +5,7 @@ import re
 
 import linkbreakers.api
 
-APIS = ["analytics_data", "api_scopes", "events", "links", "tags", "time_series", "visitors", "workspace_metrics", "workspace_tokens"]
+APIS = ["analytics_data", "api_scopes", "events", "jobs", "links", "tags", "time_series", "visitors", "workspace_metrics", "workspace_tokens"]
 ENDPOINT = re.compile(r"method='([A-Z]+)',\s+resource_path='([^']+)'")
 folder = pathlib.Path(linkbreakers.api.__file__).parent
 

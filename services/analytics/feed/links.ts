@@ -20,7 +20,7 @@ interface Changed {
   position: number;
 }
 
-/** A code as it is now; one that is deleted has no target. */
+/** A code as it is now; one that nobody has any more has no target. */
 interface Found extends Changed {
   target: Target | undefined;
 }
@@ -75,7 +75,7 @@ async function ask(workspace: string, changed: readonly Changed[], deps: ChangeD
   const options = { ...as(internalContext(workspace)), signal: deps.signal, timeoutMs: DEADLINE_MS };
   for (let first = 0; first < changed.length; first += CODES_AT_ONCE) {
     const codeIds = changed.slice(first, first + CODES_AT_ONCE).map(({ codeId }) => codeId);
-    const answer = await deps.client(DirectoryService).getTargets({ codeIds }, options);
+    const answer = await deps.client(DirectoryService).getTargets({ codeIds, includeDeleted: true }, options);
     for (const target of answer.targets) targets.set(target.codeId, target);
   }
   return changed.map((one) => ({ ...one, target: targets.get(one.codeId) }));

@@ -135,3 +135,48 @@ it("explains values of attributes like the rest", async () => {
     expect((await api()[ask]({ key: "seats", explain: true }, by)).explanation?.considered).toBe(1n);
   }
 });
+
+const attributesOf = async (id: string, by: Awaited<ReturnType<typeof workspaceWith>>["by"]) =>
+  (await api().getVisitor({ id }, by)).visitor?.attributes.map(({ key, value }) => `${key}=${value}`);
+
+it("an attribute that is deleted is gone alone, at once, by any id of the visitor", async () => {
+  const { workspaceId, by, identify } = await workspaceWith("a", "b");
+  await identify("a", { $email: "ann@example.com", plan: "pro", "a/b %": 1, seats: 3 });
+  await identify("b", { $email: "ann@example.com" });
+  const remove = (id: string, attributeKey: string) => api().deleteVisitorAttribute({ id, attributeKey }, by);
+  expect(await remove("vis_b", "plan")).toMatchObject({ success: true });
+  expect(await attributesOf("vis_a", by)).toEqual(["a/b %=1", "seats=3"]);
+  await remove("vis_a", "a/b %");
+  expect(await attributesOf("vis_a", by)).toEqual(["seats=3"]);
+  expect((await api().getVisitor({ id: "vis_a" }, by)).visitor).toMatchObject({ email: "ann@example.com" });
+  expect((await api().listAttributeKeys({}, by)).attributeKeys).toEqual(["$email", "seats"]);
+  expect((await toldOf(workspaceId)).at(-1)).toMatch(/^UPDATED vis_a/);
+});
+
+it("an attribute that is not there, or is another's, or no attribute, is not deleted", async () => {
+  const { workspaceId, by, identify } = await workspaceWith("a", "b");
+  await identify("a", { $email: "ann@example.com", plan: "pro" });
+  const remove = (id: string, attributeKey: string, who = by) =>
+    refused(api().deleteVisitorAttribute({ id, attributeKey }, who));
+  for (const key of ["Plan", "constructor", "__proto__", "toString"])
+    expect([key, await remove("vis_a", key)]).toEqual([key, [Code.NotFound, undefined]]);
+  for (const id of ["vis_b", "vis_nobody", ""])
+    expect([id, await remove(id, "plan")]).toEqual([id, [Code.NotFound, undefined]]);
+  for (const key of ["$email", "", "k".repeat(101)])
+    expect([key, await remove("vis_a", key)]).toEqual([key, [Code.InvalidArgument, "attribute_key"]]);
+  for (const who of [{ workspace: "elsewhere" }, { workspace: workspaceId, test: true }])
+    expect(await remove("vis_a", "plan", ground.by(who))).toEqual([Code.NotFound, undefined]);
+  expect(await attributesOf("vis_a", by)).toEqual(["plan=pro"]);
+});
+
+it("an attribute that is deleted while the log fails is told of by a repetition", async () => {
+  const { by, identify } = await workspaceWith("a");
+  await identify("a", { plan: "pro" });
+  const remove = () => api().deleteVisitorAttribute({ id: "vis_a", attributeKey: "plan" }, by);
+  dies();
+  expect(await refused(remove())).not.toBe("answered");
+  expect(await attributesOf("vis_a", by)).toEqual(["plan=pro"]);
+  expect(await remove()).toMatchObject({ success: true });
+  expect(await attributesOf("vis_a", by)).toEqual([]);
+  expect(await refused(remove())).toEqual([Code.NotFound, undefined]);
+});

@@ -14,6 +14,7 @@ import { fail } from "../reasons.ts";
 import { deviceOf, visitorOf } from "../rules.ts";
 import { readAttributeMetric, readDistribution, readKeys, readValues } from "./attributes.ts";
 import { findVisitor, type World } from "./documents.ts";
+import { searchVisitors } from "./listing.ts";
 import type { VisitorDoc } from "./model.ts";
 import { seesPeople } from "./people.ts";
 import { checkSaid, isLive } from "./rules.ts";
@@ -32,6 +33,8 @@ export function visitorHandlers(own: AnalyticsDeps): ServiceImpl<typeof VisitorS
       return { visitor: await shown(own, { asking, row, include }, handler) };
     },
     updateVisitor: ({ id, visitor }, handler) => update(own, { id, said: visitor?.data ?? {} }, handler),
+    searchVisitors: (request, handler) => searchVisitors(own, request, handler),
+    deleteVisitorAttribute: (request, handler) => removeAttribute(own, request, handler),
     deleteVisitor: ({ id }, handler) => remove(own, id, handler),
     queryAttributeMetric: async (request, handler) => {
       const question = await ask(own, handler, narrowOf(request));
@@ -123,6 +126,28 @@ async function update(own: AnalyticsDeps, { id, said }: { id: string; said: Json
   const saying = { visitorId, said, once: false, identifies: false, at: contextOf(handler).now() };
   const { visitor } = await say(own, { asking, saying, change: VisitorChange.UPDATED }, handler);
   return { visitor };
+}
+
+/**
+ * Takes one attribute back. One that is still in the table, though it is kept no more, was taken by a call that ended before
+ * the log was told: a repetition ends that.
+ */
+async function removeAttribute(
+  own: AnalyticsDeps,
+  { id, attributeKey: key }: { id: string; attributeKey: string },
+  handler: HandlerContext,
+) {
+  if (key.startsWith("$")) throw fail("VISITOR_DATA", { field: "attribute_key", must: "must be without $" });
+  const asking = await ask(own, handler);
+  const row = await rowOf(asking, id);
+  const visitorId = String(row.visitor_id);
+  const kept = await findVisitor(worldOf(own, handler), visitorId);
+  const shownAs: readonly { key: string }[] = JSON.parse(textOf(row.attributes) ?? "[]");
+  const isThere = Object.hasOwn(kept?.attributes ?? {}, key) || shownAs.some((one) => one.key === key);
+  if (!isThere) throw fail("ATTRIBUTE_NOT_FOUND", { visitorId, key });
+  const saying = { visitorId, said: { [key]: null }, once: false, identifies: false, at: contextOf(handler).now() };
+  await say(own, { asking, saying, change: VisitorChange.UPDATED }, handler);
+  return { success: true };
 }
 
 /** Keeps what is said, tells the log who has changed, and shows the visitor as it is kept. */

@@ -96,9 +96,15 @@ function knownOf(value: unknown, at: number): Known {
   if (typeof value === "number") return { type: "number", text: String(value), number: value, at };
   if (typeof value === "boolean") return { type: "boolean", text: String(value), truth: value, at };
   const text = String(value);
+  const time = timeOf(text);
+  return time === undefined ? { type: "string", text, at } : { type: "date", text, time, at };
+}
+
+/** Milliseconds since 1970 of a text that is an ISO 8601 date or time, as attributes are; undefined for any other. */
+export function timeOf(text: string): number | undefined {
   // Without a zone it is UTC, wherever this runs.
   const time = DATE.test(text) ? Date.parse(text.length > 10 && !ZONE.test(text) ? `${text}Z` : text) : Number.NaN;
-  return Number.isNaN(time) ? { type: "string", text, at } : { type: "date", text, time, at };
+  return Number.isNaN(time) ? undefined : time;
 }
 
 /** Which of two visitors stays when they are one: who was identified first, ties by id. */

@@ -5,7 +5,9 @@ import { deviceKey } from "../device-key.ts";
 import type { Params, Row } from "../engine/query.ts";
 import type { Page } from "../events/events.ts";
 import { readWatermark } from "../feed/watermark.ts";
+import { openValues } from "../fields/values.ts";
 import { asOf, type Scope } from "../scope.ts";
+import { chosenBy, type Filter } from "./filters.ts";
 import { emailOf } from "./rules.ts";
 
 /** What visitors are sorted by: a column of their grouping. */
@@ -38,6 +40,8 @@ export interface VisitorQuestion {
   search: string | undefined;
   /** Exactly this address. */
   email: string | undefined;
+  /** What is known of them; all must hold. */
+  filters: readonly Filter[];
   sort: SortColumn;
   direction: SortDirection;
   after: Cursor | undefined;
@@ -58,12 +62,12 @@ export async function readVisitors(asking: Asking, question: VisitorQuestion): P
   const { duck, signal } = asking;
   const { after, size, sort, direction } = question;
   const upTo = after?.upTo ?? (await readWatermark(duck)).position;
-  const { sql, params } = grouped(asOf(asking.scope, upTo), question);
+  const { before, sql, params } = grouped(asOf(asking.scope, upTo), question);
   const [way, beyond] = direction === SortDirection.ASC ? ["ASC", ">"] : ["DESC", "<"];
   const order = `ORDER BY ${sort} ${way}, visitor_key ${way}`;
   const where = after === undefined ? "" : `WHERE (${sort}, visitor_key) ${beyond} ($key, $last)`;
   const rows = await duck.rows(
-    `WITH people AS MATERIALIZED (${sql}), page AS (
+    `WITH ${before}people AS MATERIALIZED (${sql}), page AS (
        SELECT *, (SELECT count(*) FROM people) AS total FROM people ${where} ${order} LIMIT ${size + 1})
      ${named("page")} ORDER BY page.${sort} ${way}, page.visitor_key ${way}`,
     after === undefined ? params : { ...params, key: BigInt(after.key), last: BigInt(after.id) },
@@ -102,9 +106,10 @@ function named(relation: string): string {
 
 /**
  * One row a visitor. Devices are grouped before it is asked whose they are, which is asked of a row a device and not of each
- * event; only what is sorted by or asked for is read: links and names are dear.
+ * event; only what is sorted by or asked for is read: links and names are dear. `before`: what else goes into its WITH.
  */
-function grouped(scope: Scope, { linkId, search, email, sort }: VisitorQuestion) {
+function grouped(scope: Scope, { linkId, search, email, filters, sort }: VisitorQuestion) {
+  const values = openValues("f");
   const params: Record<string, Params[string]> = { ...scope.params };
   const conditions = [scope.sql, "device_key IS NOT NULL"];
   if (linkId !== undefined) {
@@ -122,8 +127,18 @@ function grouped(scope: Scope, { linkId, search, email, sort }: VisitorQuestion)
     conditions.push(DEVICES_OF(found(scope)));
     params.search = search;
   }
+  const chosen = filters.length === 0 ? undefined : chosenBy(filters, { own: OWN, values });
+  if (chosen !== undefined) {
+    const devices = DEVICES_OF("(SELECT visitor_key FROM chosen)");
+    conditions.push(chosen.isExcluding ? `NOT (${devices})` : devices);
+  }
   const where = conditions.join(" AND ");
-  return { sql: sort === "links" ? withLinks(peopleOf(where), where) : peopleOf(where), params };
+  const sql = sort === "links" ? withLinks(peopleOf(where), where) : peopleOf(where);
+  return {
+    before: chosen === undefined ? "" : `chosen AS MATERIALIZED (${chosen.sql}), `,
+    sql,
+    params: { ...params, ...values.params },
+  };
 }
 
 /** Rows a device as rows a visitor: those that belong to nobody known are visitors as they are. */

@@ -4,24 +4,24 @@
 
 // Visitors who are told apart, known by name, or forgotten.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Visitor, VisitorAttributeType } from "./analytics_pb.ts";
+import type { CsvBody, ResponseFormat, SortDirection, Visitor, VisitorAttributeType, VisitorPage } from "./analytics_pb.ts";
 import { file_waymark_analytics_v1_analytics } from "./analytics_pb.ts";
 import type { Explanation } from "./explain_pb.ts";
 import { file_waymark_analytics_v1_explain } from "./explain_pb.ts";
 import { file_waymark_options_v1_options } from "../../options/v1/options_pb.ts";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file waymark/analytics/v1/visitors.proto.
  */
 export const file_waymark_analytics_v1_visitors: GenFile = /*@__PURE__*/
-  fileDesc("CiN3YXltYXJrL2FuYWx5dGljcy92MS92aXNpdG9ycy5wcm90bxIUd2F5bWFyay5hbmFseXRpY3MudjEiNQoMVmlzaXRvcklucHV0EiUKBGRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IoEBChZJZGVudGlmeVZpc2l0b3JSZXF1ZXN0EhgKBGxiaWQYASABKAlCCrpIB3IFEAEYyAESEAoIc2V0X29uY2UYAiABKAgSOwoHdmlzaXRvchgDIAEoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JJbnB1dEIGukgDyAEBIloKF0lkZW50aWZ5VmlzaXRvclJlc3BvbnNlEg8KB2NyZWF0ZWQYASABKAgSLgoHdmlzaXRvchgCIAEoCzIdLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3IiRgoYTGlzdEF0dHJpYnV0ZUtleXNSZXF1ZXN0Eh4KB2xpbmtfaWQYASABKAlCCLpIBXIDGMgBSACIAQFCCgoIX2xpbmtfaWQiXAoTVmlzaXRvckF0dHJpYnV0ZUtleRILCgNrZXkYASABKAkSOAoEdHlwZRgCIAEoDjIqLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGVUeXBlInIKGUxpc3RBdHRyaWJ1dGVLZXlzUmVzcG9uc2USFgoOYXR0cmlidXRlX2tleXMYASADKAkSPQoKYXR0cmlidXRlcxgCIAMoCzIpLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGVLZXkiVAoRR2V0VmlzaXRvclJlcXVlc3QSCgoCaWQYASABKAkSMwoHaW5jbHVkZRgCIAMoCUIiukgfkgEcIhpyGFIHZGV2aWNlc1IGZXZlbnRzUgVsaW5rcyJMChJHZXRWaXNpdG9yUmVzcG9uc2USNgoHdmlzaXRvchgBIAEoCzIdLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JCBrq7GAIQASJfChRVcGRhdGVWaXNpdG9yUmVxdWVzdBIKCgJpZBgBIAEoCRI7Cgd2aXNpdG9yGAIgASgLMiIud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvcklucHV0Qga6SAPIAQEiTwoVVXBkYXRlVmlzaXRvclJlc3BvbnNlEjYKB3Zpc2l0b3IYASABKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yQga6uxgCEAEiIgoURGVsZXRlVmlzaXRvclJlcXVlc3QSCgoCaWQYASABKAkiKAoVRGVsZXRlVmlzaXRvclJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgi0AEKG1F1ZXJ5QXR0cmlidXRlTWV0cmljUmVxdWVzdBIWCgNrZXkYASABKAlCCbpIBnIEEAEYZBIeCgdsaW5rX2lkGAIgASgJQgi6SAVyAxjIAUgAiAEBEi4KCnN0YXJ0X2RhdGUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF9kYXRlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdleHBsYWluGAUgASgIQgoKCF9saW5rX2lkIs4CChxRdWVyeUF0dHJpYnV0ZU1ldHJpY1Jlc3BvbnNlEhYKDmF1ZGllbmNlX2NvdW50GAEgASgFEhMKC3RvdGFsX2NvdW50GAIgASgFEhQKDHVzYWJsZV9jb3VudBgDIAEoBRIaCg1hdmVyYWdlX3ZhbHVlGAQgASgBSACIAQESFgoJbWluX3ZhbHVlGAUgASgBSAGIAQESFgoJbWF4X3ZhbHVlGAYgASgBSAKIAQESFQoNY292ZXJhZ2VfcmF0ZRgHIAEoARJKCgtleHBsYW5hdGlvbhgIIAEoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cGxhbmF0aW9uQg26uxgJQgdleHBsYWluSAOIAQFCEAoOX2F2ZXJhZ2VfdmFsdWVCDAoKX21pbl92YWx1ZUIMCgpfbWF4X3ZhbHVlQg4KDF9leHBsYW5hdGlvbiKAAgohUXVlcnlBdHRyaWJ1dGVEaXN0cmlidXRpb25SZXF1ZXN0EhYKA2tleRgBIAEoCUIJukgGcgQQARhkEh4KB2xpbmtfaWQYAiABKAlCCLpIBXIDGMgBSACIAQESLgoKc3RhcnRfZGF0ZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2V4cGxhaW4YBSABKAgSHgoFbGltaXQYBiABKAVCCrpIBxoFGOgHKAFIAYgBAUIKCghfbGlua19pZEIICgZfbGltaXQiUwoXQXR0cmlidXRlVmFsdWVEYXRhUG9pbnQSDQoFbGFiZWwYASABKAkSFQoNdmlzaXRvcl9jb3VudBgCIAEoBRISCgpwZXJjZW50YWdlGAMgASgBIswBCiJRdWVyeUF0dHJpYnV0ZURpc3RyaWJ1dGlvblJlc3BvbnNlEjsKBGRhdGEYASADKAsyLS53YXltYXJrLmFuYWx5dGljcy52MS5BdHRyaWJ1dGVWYWx1ZURhdGFQb2ludBINCgV0b3RhbBgCIAEoBRJKCgtleHBsYW5hdGlvbhgDIAEoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cGxhbmF0aW9uQg26uxgJQgdleHBsYWluSACIAQFCDgoMX2V4cGxhbmF0aW9uIvoBChtRdWVyeUF0dHJpYnV0ZVZhbHVlc1JlcXVlc3QSFgoDa2V5GAEgASgJQgm6SAZyBBABGGQSHgoHbGlua19pZBgCIAEoCUIIukgFcgMYyAFIAIgBARIuCgpzdGFydF9kYXRlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoFbGltaXQYBSABKAVCCrpIBxoFGOgHKAFIAYgBARIPCgdleHBsYWluGAYgASgIQgoKCF9saW5rX2lkQggKBl9saW1pdCJVChNBdHRyaWJ1dGVWYWx1ZUVudHJ5Eg0KBXZhbHVlGAEgASgJEi8KC3JlY29yZGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLCAQocUXVlcnlBdHRyaWJ1dGVWYWx1ZXNSZXNwb25zZRI3CgRkYXRhGAEgAygLMikud2F5bWFyay5hbmFseXRpY3MudjEuQXR0cmlidXRlVmFsdWVFbnRyeRINCgV0b3RhbBgCIAEoBRJKCgtleHBsYW5hdGlvbhgDIAEoCzIhLndheW1hcmsuYW5hbHl0aWNzLnYxLkV4cGxhbmF0aW9uQg26uxgJQgdleHBsYWluSACIAQFCDgoMX2V4cGxhbmF0aW9uMooMCg5WaXNpdG9yU2VydmljZRKvAQoPSWRlbnRpZnlWaXNpdG9yEiwud2F5bWFyay5hbmFseXRpY3MudjEuSWRlbnRpZnlWaXNpdG9yUmVxdWVzdBotLndheW1hcmsuYW5hbHl0aWNzLnYxLklkZW50aWZ5VmlzaXRvclJlc3BvbnNlIj+yuxgSCg52aXNpdG9yczp3cml0ZUABgtPkkwIjOgEqIh4vYW5hbHl0aWNzL3YxL3Zpc2l0b3IvaWRlbnRpZnkSuwEKEUxpc3RBdHRyaWJ1dGVLZXlzEi4ud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdEF0dHJpYnV0ZUtleXNSZXF1ZXN0Gi8ud2F5bWFyay5hbmFseXRpY3MudjEuTGlzdEF0dHJpYnV0ZUtleXNSZXNwb25zZSJFsrsYGAoNdmlzaXRvcnM6cmVhZBoFcXVlcnlAAYLT5JMCIxIhL2FuYWx5dGljcy92MS92aXNpdG9ycy9hdHRyaWJ1dGVzEqABCgpHZXRWaXNpdG9yEicud2F5bWFyay5hbmFseXRpY3MudjEuR2V0VmlzaXRvclJlcXVlc3QaKC53YXltYXJrLmFuYWx5dGljcy52MS5HZXRWaXNpdG9yUmVzcG9uc2UiP7K7GBgKDXZpc2l0b3JzOnJlYWQaBXF1ZXJ5QAGC0+STAh0SGy9hbmFseXRpY3MvdjEvdmlzaXRvcnMve2lkfRKmAQoNVXBkYXRlVmlzaXRvchIqLndheW1hcmsuYW5hbHl0aWNzLnYxLlVwZGF0ZVZpc2l0b3JSZXF1ZXN0Gisud2F5bWFyay5hbmFseXRpY3MudjEuVXBkYXRlVmlzaXRvclJlc3BvbnNlIjyyuxgSCg52aXNpdG9yczp3cml0ZUABgtPkkwIgOgEqMhsvYW5hbHl0aWNzL3YxL3Zpc2l0b3JzL3tpZH0SowEKDURlbGV0ZVZpc2l0b3ISKi53YXltYXJrLmFuYWx5dGljcy52MS5EZWxldGVWaXNpdG9yUmVxdWVzdBorLndheW1hcmsuYW5hbHl0aWNzLnYxLkRlbGV0ZVZpc2l0b3JSZXNwb25zZSI5srsYEgoOdmlzaXRvcnM6d3JpdGVAAYLT5JMCHSobL2FuYWx5dGljcy92MS92aXNpdG9ycy97aWR9EtABChRRdWVyeUF0dHJpYnV0ZU1ldHJpYxIxLndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5QXR0cmlidXRlTWV0cmljUmVxdWVzdBoyLndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5QXR0cmlidXRlTWV0cmljUmVzcG9uc2UiUbK7GBkKDmFuYWx5dGljczpyZWFkGgVxdWVyeUABgtPkkwIuOgEqIikvYW5hbHl0aWNzL3YxL2FuYWx5dGljcy9hdHRyaWJ1dGVzL21ldHJpYxLoAQoaUXVlcnlBdHRyaWJ1dGVEaXN0cmlidXRpb24SNy53YXltYXJrLmFuYWx5dGljcy52MS5RdWVyeUF0dHJpYnV0ZURpc3RyaWJ1dGlvblJlcXVlc3QaOC53YXltYXJrLmFuYWx5dGljcy52MS5RdWVyeUF0dHJpYnV0ZURpc3RyaWJ1dGlvblJlc3BvbnNlIleyuxgZCg5hbmFseXRpY3M6cmVhZBoFcXVlcnlAAYLT5JMCNDoBKiIvL2FuYWx5dGljcy92MS9hbmFseXRpY3MvYXR0cmlidXRlcy9kaXN0cmlidXRpb24SzwEKFFF1ZXJ5QXR0cmlidXRlVmFsdWVzEjEud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlBdHRyaWJ1dGVWYWx1ZXNSZXF1ZXN0GjIud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlBdHRyaWJ1dGVWYWx1ZXNSZXNwb25zZSJQsrsYGAoNdmlzaXRvcnM6cmVhZBoFcXVlcnlAAYLT5JMCLjoBKiIpL2FuYWx5dGljcy92MS9hbmFseXRpY3MvYXR0cmlidXRlcy92YWx1ZXMaBqq7GAIIBGIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_analytics_v1_analytics, file_waymark_analytics_v1_explain, file_waymark_options_v1_options]);
+  fileDesc("CiN3YXltYXJrL2FuYWx5dGljcy92MS92aXNpdG9ycy5wcm90bxIUd2F5bWFyay5hbmFseXRpY3MudjEiNQoMVmlzaXRvcklucHV0EiUKBGRhdGEYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IoEBChZJZGVudGlmeVZpc2l0b3JSZXF1ZXN0EhgKBGxiaWQYASABKAlCCrpIB3IFEAEYyAESEAoIc2V0X29uY2UYAiABKAgSOwoHdmlzaXRvchgDIAEoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JJbnB1dEIGukgDyAEBIloKF0lkZW50aWZ5VmlzaXRvclJlc3BvbnNlEg8KB2NyZWF0ZWQYASABKAgSLgoHdmlzaXRvchgCIAEoCzIdLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3IiRgoYTGlzdEF0dHJpYnV0ZUtleXNSZXF1ZXN0Eh4KB2xpbmtfaWQYASABKAlCCLpIBXIDGMgBSACIAQFCCgoIX2xpbmtfaWQiXAoTVmlzaXRvckF0dHJpYnV0ZUtleRILCgNrZXkYASABKAkSOAoEdHlwZRgCIAEoDjIqLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGVUeXBlInIKGUxpc3RBdHRyaWJ1dGVLZXlzUmVzcG9uc2USFgoOYXR0cmlidXRlX2tleXMYASADKAkSPQoKYXR0cmlidXRlcxgCIAMoCzIpLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JBdHRyaWJ1dGVLZXkinQEKFlZpc2l0b3JBdHRyaWJ1dGVGaWx0ZXISFgoDa2V5GAEgASgJQgm6SAZyBBABGGQSUgoIb3BlcmF0b3IYAiABKA4yNC53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yQXR0cmlidXRlRmlsdGVyT3BlcmF0b3JCCrpIB4IBBBABIAASFwoFdmFsdWUYAyABKAlCCLpIBXIDGNAPIvIFChVTZWFyY2hWaXNpdG9yc1JlcXVlc3QSUQoRYXR0cmlidXRlX2ZpbHRlcnMYASADKAsyLC53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yQXR0cmlidXRlRmlsdGVyQgi6SAWSAQIQFBIfCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAFIAIgBARISCgpwYWdlX3Rva2VuGAMgASgJEg4KBmN1cnNvchgEIAEoCRISCgVlbWFpbBgFIAEoCUgBiAEBEhMKBnNlYXJjaBgGIAEoCUgCiAEBEjMKB2luY2x1ZGUYByADKAlCIrpIH5IBHCIachhSB2RldmljZXNSBmV2ZW50c1IFbGlua3MSFAoHbGlua19pZBgIIAEoCUgDiAEBEkcKD3Jlc3BvbnNlX2Zvcm1hdBgJIAEoDjIkLndheW1hcmsuYW5hbHl0aWNzLnYxLlJlc3BvbnNlRm9ybWF0Qgi6SAWCAQIQARL+AQoKc29ydF9maWVsZBgKIAEoCULkAbpI4AFy3QFSCWNyZWF0ZWRBdFIJdXBkYXRlZEF0Ugp2aXNpdENvdW50UgtkZXZpY2VDb3VudFILcXJjb2RlQ291bnRSHlZJU0lUT1JfU09SVF9GSUVMRF9VTlNQRUNJRklFRFIdVklTSVRPUl9TT1JUX0ZJRUxEX0NSRUFURURfQVRSHlZJU0lUT1JfU09SVF9GSUVMRF9WSVNJVF9DT1VOVFIfVklTSVRPUl9TT1JUX0ZJRUxEX0RFVklDRV9DT1VOVFIfVklTSVRPUl9TT1JUX0ZJRUxEX1FSQ09ERV9DT1VOVEgEiAEBEkUKDnNvcnRfZGlyZWN0aW9uGAsgASgOMiMud2F5bWFyay5hbmFseXRpY3MudjEuU29ydERpcmVjdGlvbkIIukgFggECEAFCDAoKX3BhZ2Vfc2l6ZUIICgZfZW1haWxCCQoHX3NlYXJjaEIKCghfbGlua19pZEINCgtfc29ydF9maWVsZCJ1ChZTZWFyY2hWaXNpdG9yc1Jlc3BvbnNlEi8KBGpzb24YASABKAsyIS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yUGFnZRIqCgNjc3YYAiABKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5Dc3ZCb2R5IlQKEUdldFZpc2l0b3JSZXF1ZXN0EgoKAmlkGAEgASgJEjMKB2luY2x1ZGUYAiADKAlCIrpIH5IBHCIachhSB2RldmljZXNSBmV2ZW50c1IFbGlua3MiTAoSR2V0VmlzaXRvclJlc3BvbnNlEjYKB3Zpc2l0b3IYASABKAsyHS53YXltYXJrLmFuYWx5dGljcy52MS5WaXNpdG9yQga6uxgCEAEiXwoUVXBkYXRlVmlzaXRvclJlcXVlc3QSCgoCaWQYASABKAkSOwoHdmlzaXRvchgCIAEoCzIiLndheW1hcmsuYW5hbHl0aWNzLnYxLlZpc2l0b3JJbnB1dEIGukgDyAEBIk8KFVVwZGF0ZVZpc2l0b3JSZXNwb25zZRI2Cgd2aXNpdG9yGAEgASgLMh0ud2F5bWFyay5hbmFseXRpY3MudjEuVmlzaXRvckIGursYAhABIk0KHURlbGV0ZVZpc2l0b3JBdHRyaWJ1dGVSZXF1ZXN0EgoKAmlkGAEgASgJEiAKDWF0dHJpYnV0ZV9rZXkYAiABKAlCCbpIBnIEEAEYZCIxCh5EZWxldGVWaXNpdG9yQXR0cmlidXRlUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCCIiChREZWxldGVWaXNpdG9yUmVxdWVzdBIKCgJpZBgBIAEoCSIoChVEZWxldGVWaXNpdG9yUmVzcG9uc2USDwoHc3VjY2VzcxgBIAEoCCLQAQobUXVlcnlBdHRyaWJ1dGVNZXRyaWNSZXF1ZXN0EhYKA2tleRgBIAEoCUIJukgGcgQQARhkEh4KB2xpbmtfaWQYAiABKAlCCLpIBXIDGMgBSACIAQESLgoKc3RhcnRfZGF0ZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX2RhdGUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2V4cGxhaW4YBSABKAhCCgoIX2xpbmtfaWQizgIKHFF1ZXJ5QXR0cmlidXRlTWV0cmljUmVzcG9uc2USFgoOYXVkaWVuY2VfY291bnQYASABKAUSEwoLdG90YWxfY291bnQYAiABKAUSFAoMdXNhYmxlX2NvdW50GAMgASgFEhoKDWF2ZXJhZ2VfdmFsdWUYBCABKAFIAIgBARIWCgltaW5fdmFsdWUYBSABKAFIAYgBARIWCgltYXhfdmFsdWUYBiABKAFIAogBARIVCg1jb3ZlcmFnZV9yYXRlGAcgASgBEkoKC2V4cGxhbmF0aW9uGAggASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuRXhwbGFuYXRpb25CDbq7GAlCB2V4cGxhaW5IA4gBAUIQCg5fYXZlcmFnZV92YWx1ZUIMCgpfbWluX3ZhbHVlQgwKCl9tYXhfdmFsdWVCDgoMX2V4cGxhbmF0aW9uIoACCiFRdWVyeUF0dHJpYnV0ZURpc3RyaWJ1dGlvblJlcXVlc3QSFgoDa2V5GAEgASgJQgm6SAZyBBABGGQSHgoHbGlua19pZBgCIAEoCUIIukgFcgMYyAFIAIgBARIuCgpzdGFydF9kYXRlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfZGF0ZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwbGFpbhgFIAEoCBIeCgVsaW1pdBgGIAEoBUIKukgHGgUY6AcoAUgBiAEBQgoKCF9saW5rX2lkQggKBl9saW1pdCJTChdBdHRyaWJ1dGVWYWx1ZURhdGFQb2ludBINCgVsYWJlbBgBIAEoCRIVCg12aXNpdG9yX2NvdW50GAIgASgFEhIKCnBlcmNlbnRhZ2UYAyABKAEizAEKIlF1ZXJ5QXR0cmlidXRlRGlzdHJpYnV0aW9uUmVzcG9uc2USOwoEZGF0YRgBIAMoCzItLndheW1hcmsuYW5hbHl0aWNzLnYxLkF0dHJpYnV0ZVZhbHVlRGF0YVBvaW50Eg0KBXRvdGFsGAIgASgFEkoKC2V4cGxhbmF0aW9uGAMgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuRXhwbGFuYXRpb25CDbq7GAlCB2V4cGxhaW5IAIgBAUIOCgxfZXhwbGFuYXRpb24i+gEKG1F1ZXJ5QXR0cmlidXRlVmFsdWVzUmVxdWVzdBIWCgNrZXkYASABKAlCCbpIBnIEEAEYZBIeCgdsaW5rX2lkGAIgASgJQgi6SAVyAxjIAUgAiAEBEi4KCnN0YXJ0X2RhdGUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF9kYXRlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgVsaW1pdBgFIAEoBUIKukgHGgUY6AcoAUgBiAEBEg8KB2V4cGxhaW4YBiABKAhCCgoIX2xpbmtfaWRCCAoGX2xpbWl0IlUKE0F0dHJpYnV0ZVZhbHVlRW50cnkSDQoFdmFsdWUYASABKAkSLwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIsIBChxRdWVyeUF0dHJpYnV0ZVZhbHVlc1Jlc3BvbnNlEjcKBGRhdGEYASADKAsyKS53YXltYXJrLmFuYWx5dGljcy52MS5BdHRyaWJ1dGVWYWx1ZUVudHJ5Eg0KBXRvdGFsGAIgASgFEkoKC2V4cGxhbmF0aW9uGAMgASgLMiEud2F5bWFyay5hbmFseXRpY3MudjEuRXhwbGFuYXRpb25CDbq7GAlCB2V4cGxhaW5IAIgBAUIOCgxfZXhwbGFuYXRpb24q0QoKHlZpc2l0b3JBdHRyaWJ1dGVGaWx0ZXJPcGVyYXRvchIxCi1WSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfVU5TUEVDSUZJRUQQABIzCi9WSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfU1RSSU5HX0VRVUFMUxABEjcKM1ZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9TVFJJTkdfTk9UX0VRVUFMUxACEjUKMVZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9TVFJJTkdfQ09OVEFJTlMQAxI5CjVWSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfU1RSSU5HX05PVF9DT05UQUlOUxAEEjgKNFZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9TVFJJTkdfU1RBUlRTX1dJVEgQBRI2CjJWSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfU1RSSU5HX0VORFNfV0lUSBAGEjUKMVZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9TVFJJTkdfSVNfRU1QVFkQBxI5CjVWSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfU1RSSU5HX0lTX05PVF9FTVBUWRAIEjMKL1ZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9OVU1CRVJfRVFVQUxTEAkSNwozVklTSVRPUl9BVFRSSUJVVEVfRklMVEVSX09QRVJBVE9SX05VTUJFUl9OT1RfRVFVQUxTEAoSOQo1VklTSVRPUl9BVFRSSUJVVEVfRklMVEVSX09QRVJBVE9SX05VTUJFUl9HUkVBVEVSX1RIQU4QCxI2CjJWSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfTlVNQkVSX0xFU1NfVEhBThAMEj0KOVZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9OVU1CRVJfR1JFQVRFUl9PUl9FUVVBTBANEjoKNlZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9OVU1CRVJfTEVTU19PUl9FUVVBTBAOEjEKLVZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9EQVRFX0VRVUFMUxAPEjEKLVZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9EQVRFX0JFRk9SRRAQEjAKLFZJU0lUT1JfQVRUUklCVVRFX0ZJTFRFUl9PUEVSQVRPUl9EQVRFX0FGVEVSEBESOgo2VklTSVRPUl9BVFRSSUJVVEVfRklMVEVSX09QRVJBVE9SX0RBVEVfQkVGT1JFX09SX0VRVUFMEBISOQo1VklTSVRPUl9BVFRSSUJVVEVfRklMVEVSX09QRVJBVE9SX0RBVEVfQUZURVJfT1JfRVFVQUwQExI1CjFWSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfQk9PTEVBTl9JU19UUlVFEBQSNgoyVklTSVRPUl9BVFRSSUJVVEVfRklMVEVSX09QRVJBVE9SX0JPT0xFQU5fSVNfRkFMU0UQFRIsCihWSVNJVE9SX0FUVFJJQlVURV9GSUxURVJfT1BFUkFUT1JfRVhJU1RTEBYSMAosVklTSVRPUl9BVFRSSUJVVEVfRklMVEVSX09QRVJBVE9SX05PVF9FWElTVFMQFzKaDwoOVmlzaXRvclNlcnZpY2USrwEKD0lkZW50aWZ5VmlzaXRvchIsLndheW1hcmsuYW5hbHl0aWNzLnYxLklkZW50aWZ5VmlzaXRvclJlcXVlc3QaLS53YXltYXJrLmFuYWx5dGljcy52MS5JZGVudGlmeVZpc2l0b3JSZXNwb25zZSI/srsYEgoOdmlzaXRvcnM6d3JpdGVAAYLT5JMCIzoBKiIeL2FuYWx5dGljcy92MS92aXNpdG9yL2lkZW50aWZ5ErsBChFMaXN0QXR0cmlidXRlS2V5cxIuLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RBdHRyaWJ1dGVLZXlzUmVxdWVzdBovLndheW1hcmsuYW5hbHl0aWNzLnYxLkxpc3RBdHRyaWJ1dGVLZXlzUmVzcG9uc2UiRbK7GBgKDXZpc2l0b3JzOnJlYWQaBXF1ZXJ5QAGC0+STAiMSIS9hbmFseXRpY3MvdjEvdmlzaXRvcnMvYXR0cmlidXRlcxKxAQoOU2VhcmNoVmlzaXRvcnMSKy53YXltYXJrLmFuYWx5dGljcy52MS5TZWFyY2hWaXNpdG9yc1JlcXVlc3QaLC53YXltYXJrLmFuYWx5dGljcy52MS5TZWFyY2hWaXNpdG9yc1Jlc3BvbnNlIkSyuxgYCg12aXNpdG9yczpyZWFkGgVxdWVyeUABgtPkkwIiOgEqIh0vYW5hbHl0aWNzL3YxL3Zpc2l0b3JzL3NlYXJjaBKgAQoKR2V0VmlzaXRvchInLndheW1hcmsuYW5hbHl0aWNzLnYxLkdldFZpc2l0b3JSZXF1ZXN0Gigud2F5bWFyay5hbmFseXRpY3MudjEuR2V0VmlzaXRvclJlc3BvbnNlIj+yuxgYCg12aXNpdG9yczpyZWFkGgVxdWVyeUABgtPkkwIdEhsvYW5hbHl0aWNzL3YxL3Zpc2l0b3JzL3tpZH0SpgEKDVVwZGF0ZVZpc2l0b3ISKi53YXltYXJrLmFuYWx5dGljcy52MS5VcGRhdGVWaXNpdG9yUmVxdWVzdBorLndheW1hcmsuYW5hbHl0aWNzLnYxLlVwZGF0ZVZpc2l0b3JSZXNwb25zZSI8srsYEgoOdmlzaXRvcnM6d3JpdGVAAYLT5JMCIDoBKjIbL2FuYWx5dGljcy92MS92aXNpdG9ycy97aWR9EtkBChZEZWxldGVWaXNpdG9yQXR0cmlidXRlEjMud2F5bWFyay5hbmFseXRpY3MudjEuRGVsZXRlVmlzaXRvckF0dHJpYnV0ZVJlcXVlc3QaNC53YXltYXJrLmFuYWx5dGljcy52MS5EZWxldGVWaXNpdG9yQXR0cmlidXRlUmVzcG9uc2UiVLK7GBIKDnZpc2l0b3JzOndyaXRlQAGC0+STAjgqNi9hbmFseXRpY3MvdjEvdmlzaXRvcnMve2lkfS9hdHRyaWJ1dGVzL3thdHRyaWJ1dGVfa2V5fRKjAQoNRGVsZXRlVmlzaXRvchIqLndheW1hcmsuYW5hbHl0aWNzLnYxLkRlbGV0ZVZpc2l0b3JSZXF1ZXN0Gisud2F5bWFyay5hbmFseXRpY3MudjEuRGVsZXRlVmlzaXRvclJlc3BvbnNlIjmyuxgSCg52aXNpdG9yczp3cml0ZUABgtPkkwIdKhsvYW5hbHl0aWNzL3YxL3Zpc2l0b3JzL3tpZH0S0AEKFFF1ZXJ5QXR0cmlidXRlTWV0cmljEjEud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlBdHRyaWJ1dGVNZXRyaWNSZXF1ZXN0GjIud2F5bWFyay5hbmFseXRpY3MudjEuUXVlcnlBdHRyaWJ1dGVNZXRyaWNSZXNwb25zZSJRsrsYGQoOYW5hbHl0aWNzOnJlYWQaBXF1ZXJ5QAGC0+STAi46ASoiKS9hbmFseXRpY3MvdjEvYW5hbHl0aWNzL2F0dHJpYnV0ZXMvbWV0cmljEugBChpRdWVyeUF0dHJpYnV0ZURpc3RyaWJ1dGlvbhI3LndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5QXR0cmlidXRlRGlzdHJpYnV0aW9uUmVxdWVzdBo4LndheW1hcmsuYW5hbHl0aWNzLnYxLlF1ZXJ5QXR0cmlidXRlRGlzdHJpYnV0aW9uUmVzcG9uc2UiV7K7GBkKDmFuYWx5dGljczpyZWFkGgVxdWVyeUABgtPkkwI0OgEqIi8vYW5hbHl0aWNzL3YxL2FuYWx5dGljcy9hdHRyaWJ1dGVzL2Rpc3RyaWJ1dGlvbhLPAQoUUXVlcnlBdHRyaWJ1dGVWYWx1ZXMSMS53YXltYXJrLmFuYWx5dGljcy52MS5RdWVyeUF0dHJpYnV0ZVZhbHVlc1JlcXVlc3QaMi53YXltYXJrLmFuYWx5dGljcy52MS5RdWVyeUF0dHJpYnV0ZVZhbHVlc1Jlc3BvbnNlIlCyuxgYCg12aXNpdG9yczpyZWFkGgVxdWVyeUABgtPkkwIuOgEqIikvYW5hbHl0aWNzL3YxL2FuYWx5dGljcy9hdHRyaWJ1dGVzL3ZhbHVlcxoGqrsYAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_analytics_v1_analytics, file_waymark_analytics_v1_explain, file_waymark_options_v1_options]);
 
 /**
  * What is said of a visitor.
@@ -186,6 +186,162 @@ export const ListAttributeKeysResponseSchema: GenMessage<ListAttributeKeysRespon
   messageDesc(file_waymark_analytics_v1_visitors, 5);
 
 /**
+ * One condition on what is known of a visitor.
+ *
+ * @generated from message waymark.analytics.v1.VisitorAttributeFilter
+ */
+export type VisitorAttributeFilter = Message<"waymark.analytics.v1.VisitorAttributeFilter"> & {
+  /**
+   * The attribute. "$email", "$phone", "$firstName" and "$lastName" take STRING_*, EXISTS and NOT_EXISTS alone; addresses are kept in
+   * small letters, so capitals are the same there.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * How it is compared.
+   *
+   * @generated from field: waymark.analytics.v1.VisitorAttributeFilterOperator operator = 2;
+   */
+  operator: VisitorAttributeFilterOperator;
+
+  /**
+   * With NUMBER_* a number: "800000"; with DATE_* an ISO 8601 time with zone, or a date, which is its midnight in UTC. Not looked at
+   * where nothing is compared with it.
+   *
+   * @generated from field: string value = 3;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.VisitorAttributeFilter.
+ * Use `create(VisitorAttributeFilterSchema)` to create a new message.
+ */
+export const VisitorAttributeFilterSchema: GenMessage<VisitorAttributeFilter> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_visitors, 6);
+
+/**
+ * Request of SearchVisitors. All but the filters is as in ListVisitors.
+ *
+ * @generated from message waymark.analytics.v1.SearchVisitorsRequest
+ */
+export type SearchVisitorsRequest = Message<"waymark.analytics.v1.SearchVisitorsRequest"> & {
+  /**
+   * All of them must hold; at most 20.
+   *
+   * @generated from field: repeated waymark.analytics.v1.VisitorAttributeFilter attribute_filters = 1;
+   */
+  attributeFilters: VisitorAttributeFilter[];
+
+  /**
+   * 50 when absent; clamped to 200.
+   *
+   * @generated from field: optional int32 page_size = 2;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * From the reply before, for the same question; the page size may change.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+
+  /**
+   * The same as page_token, as newer clients of the vendor call it; page_token goes first.
+   *
+   * @generated from field: string cursor = 4;
+   */
+  cursor: string;
+
+  /**
+   * Exactly this address. Visitors that were not identified have none.
+   *
+   * @generated from field: optional string email = 5;
+   */
+  email?: string | undefined;
+
+  /**
+   * Part of an id, name, address or phone number, whatever the case.
+   *
+   * @generated from field: optional string search = 6;
+   */
+  search?: string | undefined;
+
+  /**
+   * devices, events, links.
+   *
+   * @generated from field: repeated string include = 7;
+   */
+  include: string[];
+
+  /**
+   * Only visitors who met this link. They are shown with all that they did, with other links too.
+   *
+   * @generated from field: optional string link_id = 8;
+   */
+  linkId?: string | undefined;
+
+  /**
+   * JSON or CSV.
+   *
+   * @generated from field: waymark.analytics.v1.ResponseFormat response_format = 9;
+   */
+  responseFormat: ResponseFormat;
+
+  /**
+   * As in ListVisitors.
+   *
+   * @generated from field: optional string sort_field = 10;
+   */
+  sortField?: string | undefined;
+
+  /**
+   * Descending when absent.
+   *
+   * @generated from field: waymark.analytics.v1.SortDirection sort_direction = 11;
+   */
+  sortDirection: SortDirection;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.SearchVisitorsRequest.
+ * Use `create(SearchVisitorsRequestSchema)` to create a new message.
+ */
+export const SearchVisitorsRequestSchema: GenMessage<SearchVisitorsRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_visitors, 7);
+
+/**
+ * Reply of SearchVisitors.
+ *
+ * @generated from message waymark.analytics.v1.SearchVisitorsResponse
+ */
+export type SearchVisitorsResponse = Message<"waymark.analytics.v1.SearchVisitorsResponse"> & {
+  /**
+   * With RESPONSE_FORMAT_JSON.
+   *
+   * @generated from field: waymark.analytics.v1.VisitorPage json = 1;
+   */
+  json?: VisitorPage | undefined;
+
+  /**
+   * With RESPONSE_FORMAT_CSV.
+   *
+   * @generated from field: waymark.analytics.v1.CsvBody csv = 2;
+   */
+  csv?: CsvBody | undefined;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.SearchVisitorsResponse.
+ * Use `create(SearchVisitorsResponseSchema)` to create a new message.
+ */
+export const SearchVisitorsResponseSchema: GenMessage<SearchVisitorsResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_visitors, 8);
+
+/**
  * Request of GetVisitor.
  *
  * @generated from message waymark.analytics.v1.GetVisitorRequest
@@ -211,7 +367,7 @@ export type GetVisitorRequest = Message<"waymark.analytics.v1.GetVisitorRequest"
  * Use `create(GetVisitorRequestSchema)` to create a new message.
  */
 export const GetVisitorRequestSchema: GenMessage<GetVisitorRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 6);
+  messageDesc(file_waymark_analytics_v1_visitors, 9);
 
 /**
  * Reply of GetVisitor.
@@ -232,7 +388,7 @@ export type GetVisitorResponse = Message<"waymark.analytics.v1.GetVisitorRespons
  * Use `create(GetVisitorResponseSchema)` to create a new message.
  */
 export const GetVisitorResponseSchema: GenMessage<GetVisitorResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 7);
+  messageDesc(file_waymark_analytics_v1_visitors, 10);
 
 /**
  * Request of UpdateVisitor.
@@ -260,7 +416,7 @@ export type UpdateVisitorRequest = Message<"waymark.analytics.v1.UpdateVisitorRe
  * Use `create(UpdateVisitorRequestSchema)` to create a new message.
  */
 export const UpdateVisitorRequestSchema: GenMessage<UpdateVisitorRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 8);
+  messageDesc(file_waymark_analytics_v1_visitors, 11);
 
 /**
  * Reply of UpdateVisitor.
@@ -281,7 +437,56 @@ export type UpdateVisitorResponse = Message<"waymark.analytics.v1.UpdateVisitorR
  * Use `create(UpdateVisitorResponseSchema)` to create a new message.
  */
 export const UpdateVisitorResponseSchema: GenMessage<UpdateVisitorResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 9);
+  messageDesc(file_waymark_analytics_v1_visitors, 12);
+
+/**
+ * Request of DeleteVisitorAttribute.
+ *
+ * @generated from message waymark.analytics.v1.DeleteVisitorAttributeRequest
+ */
+export type DeleteVisitorAttributeRequest = Message<"waymark.analytics.v1.DeleteVisitorAttributeRequest"> & {
+  /**
+   * The visitor's id, or the id of a visitor that is part of it now.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The attribute. What "$email" and the like say is taken back by UpdateVisitor.
+   *
+   * @generated from field: string attribute_key = 2;
+   */
+  attributeKey: string;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.DeleteVisitorAttributeRequest.
+ * Use `create(DeleteVisitorAttributeRequestSchema)` to create a new message.
+ */
+export const DeleteVisitorAttributeRequestSchema: GenMessage<DeleteVisitorAttributeRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_visitors, 13);
+
+/**
+ * Reply of DeleteVisitorAttribute.
+ *
+ * @generated from message waymark.analytics.v1.DeleteVisitorAttributeResponse
+ */
+export type DeleteVisitorAttributeResponse = Message<"waymark.analytics.v1.DeleteVisitorAttributeResponse"> & {
+  /**
+   * True.
+   *
+   * @generated from field: bool success = 1;
+   */
+  success: boolean;
+};
+
+/**
+ * Describes the message waymark.analytics.v1.DeleteVisitorAttributeResponse.
+ * Use `create(DeleteVisitorAttributeResponseSchema)` to create a new message.
+ */
+export const DeleteVisitorAttributeResponseSchema: GenMessage<DeleteVisitorAttributeResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_analytics_v1_visitors, 14);
 
 /**
  * Request of DeleteVisitor.
@@ -302,7 +507,7 @@ export type DeleteVisitorRequest = Message<"waymark.analytics.v1.DeleteVisitorRe
  * Use `create(DeleteVisitorRequestSchema)` to create a new message.
  */
 export const DeleteVisitorRequestSchema: GenMessage<DeleteVisitorRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 10);
+  messageDesc(file_waymark_analytics_v1_visitors, 15);
 
 /**
  * Reply of DeleteVisitor.
@@ -323,7 +528,7 @@ export type DeleteVisitorResponse = Message<"waymark.analytics.v1.DeleteVisitorR
  * Use `create(DeleteVisitorResponseSchema)` to create a new message.
  */
 export const DeleteVisitorResponseSchema: GenMessage<DeleteVisitorResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 11);
+  messageDesc(file_waymark_analytics_v1_visitors, 16);
 
 /**
  * Request of QueryAttributeMetric.
@@ -372,7 +577,7 @@ export type QueryAttributeMetricRequest = Message<"waymark.analytics.v1.QueryAtt
  * Use `create(QueryAttributeMetricRequestSchema)` to create a new message.
  */
 export const QueryAttributeMetricRequestSchema: GenMessage<QueryAttributeMetricRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 12);
+  messageDesc(file_waymark_analytics_v1_visitors, 17);
 
 /**
  * Reply of QueryAttributeMetric. Values are left out when none is a number.
@@ -442,7 +647,7 @@ export type QueryAttributeMetricResponse = Message<"waymark.analytics.v1.QueryAt
  * Use `create(QueryAttributeMetricResponseSchema)` to create a new message.
  */
 export const QueryAttributeMetricResponseSchema: GenMessage<QueryAttributeMetricResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 13);
+  messageDesc(file_waymark_analytics_v1_visitors, 18);
 
 /**
  * Request of QueryAttributeDistribution.
@@ -498,7 +703,7 @@ export type QueryAttributeDistributionRequest = Message<"waymark.analytics.v1.Qu
  * Use `create(QueryAttributeDistributionRequestSchema)` to create a new message.
  */
 export const QueryAttributeDistributionRequestSchema: GenMessage<QueryAttributeDistributionRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 14);
+  messageDesc(file_waymark_analytics_v1_visitors, 19);
 
 /**
  * Visitors with one value.
@@ -533,7 +738,7 @@ export type AttributeValueDataPoint = Message<"waymark.analytics.v1.AttributeVal
  * Use `create(AttributeValueDataPointSchema)` to create a new message.
  */
 export const AttributeValueDataPointSchema: GenMessage<AttributeValueDataPoint> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 15);
+  messageDesc(file_waymark_analytics_v1_visitors, 20);
 
 /**
  * Reply of QueryAttributeDistribution.
@@ -568,7 +773,7 @@ export type QueryAttributeDistributionResponse = Message<"waymark.analytics.v1.Q
  * Use `create(QueryAttributeDistributionResponseSchema)` to create a new message.
  */
 export const QueryAttributeDistributionResponseSchema: GenMessage<QueryAttributeDistributionResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 16);
+  messageDesc(file_waymark_analytics_v1_visitors, 21);
 
 /**
  * Request of QueryAttributeValues.
@@ -624,7 +829,7 @@ export type QueryAttributeValuesRequest = Message<"waymark.analytics.v1.QueryAtt
  * Use `create(QueryAttributeValuesRequestSchema)` to create a new message.
  */
 export const QueryAttributeValuesRequestSchema: GenMessage<QueryAttributeValuesRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 17);
+  messageDesc(file_waymark_analytics_v1_visitors, 22);
 
 /**
  * One value.
@@ -652,7 +857,7 @@ export type AttributeValueEntry = Message<"waymark.analytics.v1.AttributeValueEn
  * Use `create(AttributeValueEntrySchema)` to create a new message.
  */
 export const AttributeValueEntrySchema: GenMessage<AttributeValueEntry> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 18);
+  messageDesc(file_waymark_analytics_v1_visitors, 23);
 
 /**
  * Reply of QueryAttributeValues.
@@ -687,7 +892,197 @@ export type QueryAttributeValuesResponse = Message<"waymark.analytics.v1.QueryAt
  * Use `create(QueryAttributeValuesResponseSchema)` to create a new message.
  */
 export const QueryAttributeValuesResponseSchema: GenMessage<QueryAttributeValuesResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_analytics_v1_visitors, 19);
+  messageDesc(file_waymark_analytics_v1_visitors, 24);
+
+/**
+ * How a filter compares an attribute with its value. STRING_* look at the value as it was said, as text, and tell capitals from small
+ * letters; an attribute that is not there reads as an empty text. NUMBER_* and DATE_* hold for none but numbers and dates.
+ *
+ * @generated from enum waymark.analytics.v1.VisitorAttributeFilterOperator
+ */
+export const VisitorAttributeFilterOperator = {
+  /**
+   * Refused.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The text is the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_EQUALS = 1;
+   */
+  STRING_EQUALS: 1,
+
+  /**
+   * The text is another one, or the visitor has no such attribute.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_NOT_EQUALS = 2;
+   */
+  STRING_NOT_EQUALS: 2,
+
+  /**
+   * The value stands in the text.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_CONTAINS = 3;
+   */
+  STRING_CONTAINS: 3,
+
+  /**
+   * The value does not stand in the text, or there is no such attribute.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_NOT_CONTAINS = 4;
+   */
+  STRING_NOT_CONTAINS: 4,
+
+  /**
+   * The text begins with the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_STARTS_WITH = 5;
+   */
+  STRING_STARTS_WITH: 5,
+
+  /**
+   * The text ends with the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_ENDS_WITH = 6;
+   */
+  STRING_ENDS_WITH: 6,
+
+  /**
+   * The text is empty, or there is no such attribute.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_IS_EMPTY = 7;
+   */
+  STRING_IS_EMPTY: 7,
+
+  /**
+   * There is a text, and it is not empty.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_STRING_IS_NOT_EMPTY = 8;
+   */
+  STRING_IS_NOT_EMPTY: 8,
+
+  /**
+   * The number is the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NUMBER_EQUALS = 9;
+   */
+  NUMBER_EQUALS: 9,
+
+  /**
+   * It is another number.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NUMBER_NOT_EQUALS = 10;
+   */
+  NUMBER_NOT_EQUALS: 10,
+
+  /**
+   * The number is greater.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NUMBER_GREATER_THAN = 11;
+   */
+  NUMBER_GREATER_THAN: 11,
+
+  /**
+   * The number is less.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NUMBER_LESS_THAN = 12;
+   */
+  NUMBER_LESS_THAN: 12,
+
+  /**
+   * The number is greater or the same.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NUMBER_GREATER_OR_EQUAL = 13;
+   */
+  NUMBER_GREATER_OR_EQUAL: 13,
+
+  /**
+   * The number is less or the same.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NUMBER_LESS_OR_EQUAL = 14;
+   */
+  NUMBER_LESS_OR_EQUAL: 14,
+
+  /**
+   * The time is the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_DATE_EQUALS = 15;
+   */
+  DATE_EQUALS: 15,
+
+  /**
+   * The time is before the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_DATE_BEFORE = 16;
+   */
+  DATE_BEFORE: 16,
+
+  /**
+   * The time is after the value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_DATE_AFTER = 17;
+   */
+  DATE_AFTER: 17,
+
+  /**
+   * The time is the value or before it.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_DATE_BEFORE_OR_EQUAL = 18;
+   */
+  DATE_BEFORE_OR_EQUAL: 18,
+
+  /**
+   * The time is the value or after it.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_DATE_AFTER_OR_EQUAL = 19;
+   */
+  DATE_AFTER_OR_EQUAL: 19,
+
+  /**
+   * It is true.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_BOOLEAN_IS_TRUE = 20;
+   */
+  BOOLEAN_IS_TRUE: 20,
+
+  /**
+   * It is not true: false, something else, or there is no such attribute.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_BOOLEAN_IS_FALSE = 21;
+   */
+  BOOLEAN_IS_FALSE: 21,
+
+  /**
+   * The visitor has the attribute, whatever its value.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_EXISTS = 22;
+   */
+  EXISTS: 22,
+
+  /**
+   * The visitor has no such attribute.
+   *
+   * @generated from enum value: VISITOR_ATTRIBUTE_FILTER_OPERATOR_NOT_EXISTS = 23;
+   */
+  NOT_EXISTS: 23,
+} as const;
+
+/**
+ * How a filter compares an attribute with its value. STRING_* look at the value as it was said, as text, and tell capitals from small
+ * letters; an attribute that is not there reads as an empty text. NUMBER_* and DATE_* hold for none but numbers and dates.
+ *
+ * @generated from enum waymark.analytics.v1.VisitorAttributeFilterOperator
+ */
+export type VisitorAttributeFilterOperator = (typeof VisitorAttributeFilterOperator)[keyof typeof VisitorAttributeFilterOperator] | UnknownEnum;
+
+/**
+ * Describes the enum waymark.analytics.v1.VisitorAttributeFilterOperator.
+ */
+export const VisitorAttributeFilterOperatorSchema: GenEnum<VisitorAttributeFilterOperator> = /*@__PURE__*/
+  enumDesc(file_waymark_analytics_v1_visitors, 0);
 
 /**
  * A visitor is a device until somebody says who it is. Devices that turn out to be one person's are one visitor from then on,
@@ -718,6 +1113,16 @@ export const VisitorService: GenService<{
     output: typeof ListAttributeKeysResponseSchema;
   },
   /**
+   * As ListVisitors, with conditions on what is known of visitors: each of them must hold. Scope: visitors:read.
+   *
+   * @generated from rpc waymark.analytics.v1.VisitorService.SearchVisitors
+   */
+  searchVisitors: {
+    methodKind: "unary";
+    input: typeof SearchVisitorsRequestSchema;
+    output: typeof SearchVisitorsResponseSchema;
+  },
+  /**
    * One visitor. Scope: visitors:read.
    *
    * @generated from rpc waymark.analytics.v1.VisitorService.GetVisitor
@@ -736,6 +1141,16 @@ export const VisitorService: GenService<{
     methodKind: "unary";
     input: typeof UpdateVisitorRequestSchema;
     output: typeof UpdateVisitorResponseSchema;
+  },
+  /**
+   * Takes one attribute from a visitor and leaves all else. Scope: visitors:write.
+   *
+   * @generated from rpc waymark.analytics.v1.VisitorService.DeleteVisitorAttribute
+   */
+  deleteVisitorAttribute: {
+    methodKind: "unary";
+    input: typeof DeleteVisitorAttributeRequestSchema;
+    output: typeof DeleteVisitorAttributeResponseSchema;
   },
   /**
    * Forgets a visitor: what is known of it, and all events of its devices until now. Scope: visitors:write.

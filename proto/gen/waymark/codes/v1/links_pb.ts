@@ -19,7 +19,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file waymark/codes/v1/links.proto.
  */
 export const file_waymark_codes_v1_links: GenFile = /*@__PURE__*/
-  fileDesc("Chx3YXltYXJrL2NvZGVzL3YxL2xpbmtzLnByb3RvEhB3YXltYXJrLmNvZGVzLnYxIoMBCgdMaW5rVGFnEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3QMKBExpbmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglzaG9ydGxpbmsYAyABKAkSEgoKZW50cnlwb2ludBgEIAEoCRITCgtkZXN0aW5hdGlvbhgFIAEoCRI2CghtZXRhZGF0YRgGIAMoCzIkLndheW1hcmsuY29kZXMudjEuTGluay5NZXRhZGF0YUVudHJ5EicKBHRhZ3MYByADKAsyGS53YXltYXJrLmNvZGVzLnYxLkxpbmtUYWcSEwoLZXZlbnRfY291bnQYCCABKAMSGQoRcXJjb2RlX3NpZ25lZF91cmwYCSABKAkSFAoMd29ya3NwYWNlX2lkGAogASgJEioKB3JvdXRpbmcYCyABKAsyGS53YXltYXJrLmNvZGVzLnYxLlJvdXRpbmcSGwoTY29udmVyc2lvbl90cmFja2luZxgMIAEoCBIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEilgIKEExpc3RMaW5rc1JlcXVlc3QSHwoJcGFnZV9zaXplGAEgASgFQge6SAQaAigBSACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYByABKAkSGAoGc2VhcmNoGAMgASgJQgi6SAVyAxjIARIWCgR0YWdzGAQgAygJQgi6SAWSAQIQMhI6Cgdzb3J0X2J5GAUgASgOMh8ud2F5bWFyay5jb2Rlcy52MS5MaW5rU29ydEZpZWxkQgi6SAWCAQIQARJBCg5zb3J0X2RpcmVjdGlvbhgGIAEoDjIfLndheW1hcmsuY29kZXMudjEuU29ydERpcmVjdGlvbkIIukgFggECEAFCDAoKX3BhZ2Vfc2l6ZSJoChFMaXN0TGlua3NSZXNwb25zZRIlCgVsaW5rcxgBIAMoCzIWLndheW1hcmsuY29kZXMudjEuTGluaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEwoLdG90YWxfY291bnQYAyABKAMivwMKEUNyZWF0ZUxpbmtSZXF1ZXN0EhsKC2Rlc3RpbmF0aW9uGAEgASgJQga6SAPIAQESGwoEbmFtZRgCIAEoCUIIukgFcgMYyAFIAIgBARJCCglzaG9ydGxpbmsYAyABKAlCKrpIJ3IlMiNeKFtBLVphLXowLTldW0EtWmEtejAtOV8tXXsxLDYzfSk/JEgBiAEBEh4KBHRhZ3MYBCADKAlCELpIDZIBChAyIgZyBBABGEASQwoIbWV0YWRhdGEYBSADKAsyMS53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUxpbmtSZXF1ZXN0Lk1ldGFkYXRhRW50cnkSKgoHcm91dGluZxgGIAEoCzIZLndheW1hcmsuY29kZXMudjEuUm91dGluZxIbChNjb252ZXJzaW9uX3RyYWNraW5nGAcgASgIEi8KAmlkGAggASgJQh66SBtyGTIXXltBLVphLXowLTlfLjotXXswLDY0fSRIAogBARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX25hbWVCDAoKX3Nob3J0bGlua0IFCgNfaWQiawoSQ3JlYXRlTGlua1Jlc3BvbnNlEiQKBGxpbmsYASABKAsyFi53YXltYXJrLmNvZGVzLnYxLkxpbmsSLwoOd29ya2Zsb3dfc3RlcHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlkKFkNyZWF0ZUJ1bGtMaW5rc1JlcXVlc3QSPwoFbGlua3MYASADKAsyIy53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUxpbmtSZXF1ZXN0Qgu6SAiSAQUIARDoByJAChdDcmVhdGVCdWxrTGlua3NSZXNwb25zZRIlCgVsaW5rcxgBIAMoCzIWLndheW1hcmsuY29kZXMudjEuTGluayIcCg5HZXRMaW5rUmVxdWVzdBIKCgJpZBgBIAEoCSI3Cg9HZXRMaW5rUmVzcG9uc2USJAoEbGluaxgBIAEoCzIWLndheW1hcmsuY29kZXMudjEuTGluayK+AgoRVXBkYXRlTGlua1JlcXVlc3QSCgoCaWQYASABKAkSHQoEbmFtZRgCIAEoCUIKukgHcgUQARjIAUgAiAEBEhgKC2Rlc3RpbmF0aW9uGAMgASgJSAGIAQESKAoEdGFncxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5MaXN0VmFsdWUSEwoLdGFnc19kZWxldGUYBSABKAgSKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKB3JvdXRpbmcYByABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSIAoTY29udmVyc2lvbl90cmFja2luZxgIIAEoCEgCiAEBQgcKBV9uYW1lQg4KDF9kZXN0aW5hdGlvbkIWChRfY29udmVyc2lvbl90cmFja2luZyI6ChJVcGRhdGVMaW5rUmVzcG9uc2USJAoEbGluaxgBIAEoCzIWLndheW1hcmsuY29kZXMudjEuTGluayIfChFEZWxldGVMaW5rUmVxdWVzdBIKCgJpZBgBIAEoCSIUChJEZWxldGVMaW5rUmVzcG9uc2UigQEKE0xpc3RMaW5rVGFnc1JlcXVlc3QSHwoJcGFnZV9zaXplGAEgASgFQge6SAQaAigBSACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYBCABKAkSFwoGc2VhcmNoGAMgASgJQge6SARyAhhAQgwKCl9wYWdlX3NpemUiWAoUTGlzdExpbmtUYWdzUmVzcG9uc2USJwoEdGFncxgBIAMoCzIZLndheW1hcmsuY29kZXMudjEuTGlua1RhZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqygEKDUxpbmtTb3J0RmllbGQSHwobTElOS19TT1JUX0ZJRUxEX1VOU1BFQ0lGSUVEEAASHgoaTElOS19TT1JUX0ZJRUxEX0NSRUFURURfQVQQARIeChpMSU5LX1NPUlRfRklFTERfVVBEQVRFRF9BVBACEh0KGUxJTktfU09SVF9GSUVMRF9TSE9SVExJTksQAxIYChRMSU5LX1NPUlRfRklFTERfTkFNRRAEEh8KG0xJTktfU09SVF9GSUVMRF9FVkVOVF9DT1VOVBAFKmAKDVNvcnREaXJlY3Rpb24SHgoaU09SVF9ESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIWChJTT1JUX0RJUkVDVElPTl9BU0MQARIXChNTT1JUX0RJUkVDVElPTl9ERVNDEAIyrAgKC0xpbmtTZXJ2aWNlEpMBCglMaXN0TGlua3MSIi53YXltYXJrLmNvZGVzLnYxLkxpc3RMaW5rc1JlcXVlc3QaIy53YXltYXJrLmNvZGVzLnYxLkxpc3RMaW5rc1Jlc3BvbnNlIj2yuxgeCgpjb2RlczpyZWFkCg5hbmFseXRpY3M6cmVhZEABgtPkkwIVEhMvYW5hbHl0aWNzL3YxL2xpbmtzEogBCgpDcmVhdGVMaW5rEiMud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVMaW5rUmVxdWVzdBokLndheW1hcmsuY29kZXMudjEuQ3JlYXRlTGlua1Jlc3BvbnNlIi+yuxgNCgtjb2Rlczp3cml0ZYLT5JMCGDoBKiITL2FuYWx5dGljcy92MS9saW5rcxKhAQoPQ3JlYXRlQnVsa0xpbmtzEigud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVCdWxrTGlua3NSZXF1ZXN0Gikud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVCdWxrTGlua3NSZXNwb25zZSI5srsYEgoLY29kZXM6d3JpdGUogICACILT5JMCHToBKiIYL2FuYWx5dGljcy92MS9saW5rcy9idWxrEpIBCgdHZXRMaW5rEiAud2F5bWFyay5jb2Rlcy52MS5HZXRMaW5rUmVxdWVzdBohLndheW1hcmsuY29kZXMudjEuR2V0TGlua1Jlc3BvbnNlIkKyuxgeCgpjb2RlczpyZWFkCg5hbmFseXRpY3M6cmVhZEABgtPkkwIaEhgvYW5hbHl0aWNzL3YxL2xpbmtzL3tpZH0SjwEKClVwZGF0ZUxpbmsSIy53YXltYXJrLmNvZGVzLnYxLlVwZGF0ZUxpbmtSZXF1ZXN0GiQud2F5bWFyay5jb2Rlcy52MS5VcGRhdGVMaW5rUmVzcG9uc2UiNrK7GA8KC2NvZGVzOndyaXRlQAGC0+STAh06ASoyGC9hbmFseXRpY3MvdjEvbGlua3Mve2lkfRKKAQoKRGVsZXRlTGluaxIjLndheW1hcmsuY29kZXMudjEuRGVsZXRlTGlua1JlcXVlc3QaJC53YXltYXJrLmNvZGVzLnYxLkRlbGV0ZUxpbmtSZXNwb25zZSIxsrsYDQoLY29kZXM6d3JpdGWC0+STAhoqGC9hbmFseXRpY3MvdjEvbGlua3Mve2lkfRKbAQoMTGlzdExpbmtUYWdzEiUud2F5bWFyay5jb2Rlcy52MS5MaXN0TGlua1RhZ3NSZXF1ZXN0GiYud2F5bWFyay5jb2Rlcy52MS5MaXN0TGlua1RhZ3NSZXNwb25zZSI8srsYHgoKY29kZXM6cmVhZAoOYW5hbHl0aWNzOnJlYWRAAYLT5JMCFBISL2FuYWx5dGljcy92MS90YWdzGgaquxgCCARiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_codes_v1_directory, file_waymark_options_v1_options]);
+  fileDesc("Chx3YXltYXJrL2NvZGVzL3YxL2xpbmtzLnByb3RvEhB3YXltYXJrLmNvZGVzLnYxIoMBCgdMaW5rVGFnEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3QMKBExpbmsSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglzaG9ydGxpbmsYAyABKAkSEgoKZW50cnlwb2ludBgEIAEoCRITCgtkZXN0aW5hdGlvbhgFIAEoCRI2CghtZXRhZGF0YRgGIAMoCzIkLndheW1hcmsuY29kZXMudjEuTGluay5NZXRhZGF0YUVudHJ5EicKBHRhZ3MYByADKAsyGS53YXltYXJrLmNvZGVzLnYxLkxpbmtUYWcSEwoLZXZlbnRfY291bnQYCCABKAMSGQoRcXJjb2RlX3NpZ25lZF91cmwYCSABKAkSFAoMd29ya3NwYWNlX2lkGAogASgJEioKB3JvdXRpbmcYCyABKAsyGS53YXltYXJrLmNvZGVzLnYxLlJvdXRpbmcSGwoTY29udmVyc2lvbl90cmFja2luZxgMIAEoCBIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEilgIKEExpc3RMaW5rc1JlcXVlc3QSHwoJcGFnZV9zaXplGAEgASgFQge6SAQaAigBSACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYByABKAkSGAoGc2VhcmNoGAMgASgJQgi6SAVyAxjIARIWCgR0YWdzGAQgAygJQgi6SAWSAQIQMhI6Cgdzb3J0X2J5GAUgASgOMh8ud2F5bWFyay5jb2Rlcy52MS5MaW5rU29ydEZpZWxkQgi6SAWCAQIQARJBCg5zb3J0X2RpcmVjdGlvbhgGIAEoDjIfLndheW1hcmsuY29kZXMudjEuU29ydERpcmVjdGlvbkIIukgFggECEAFCDAoKX3BhZ2Vfc2l6ZSJoChFMaXN0TGlua3NSZXNwb25zZRIlCgVsaW5rcxgBIAMoCzIWLndheW1hcmsuY29kZXMudjEuTGluaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEwoLdG90YWxfY291bnQYAyABKAMivwMKEUNyZWF0ZUxpbmtSZXF1ZXN0EhsKC2Rlc3RpbmF0aW9uGAEgASgJQga6SAPIAQESGwoEbmFtZRgCIAEoCUIIukgFcgMYyAFIAIgBARJCCglzaG9ydGxpbmsYAyABKAlCKrpIJ3IlMiNeKFtBLVphLXowLTldW0EtWmEtejAtOV8tXXsxLDYzfSk/JEgBiAEBEh4KBHRhZ3MYBCADKAlCELpIDZIBChAyIgZyBBABGEASQwoIbWV0YWRhdGEYBSADKAsyMS53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUxpbmtSZXF1ZXN0Lk1ldGFkYXRhRW50cnkSKgoHcm91dGluZxgGIAEoCzIZLndheW1hcmsuY29kZXMudjEuUm91dGluZxIbChNjb252ZXJzaW9uX3RyYWNraW5nGAcgASgIEi8KAmlkGAggASgJQh66SBtyGTIXXltBLVphLXowLTlfLjotXXswLDY0fSRIAogBARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBwoFX25hbWVCDAoKX3Nob3J0bGlua0IFCgNfaWQiawoSQ3JlYXRlTGlua1Jlc3BvbnNlEiQKBGxpbmsYASABKAsyFi53YXltYXJrLmNvZGVzLnYxLkxpbmsSLwoOd29ya2Zsb3dfc3RlcHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlkKFkNyZWF0ZUJ1bGtMaW5rc1JlcXVlc3QSPwoFbGlua3MYASADKAsyIy53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUxpbmtSZXF1ZXN0Qgu6SAiSAQUIARDoByJAChdDcmVhdGVCdWxrTGlua3NSZXNwb25zZRIlCgVsaW5rcxgBIAMoCzIWLndheW1hcmsuY29kZXMudjEuTGluayJZChZDcmVhdGVMaW5rQmF0Y2hSZXF1ZXN0Ej8KBWxpbmtzGAEgAygLMiMud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVMaW5rUmVxdWVzdEILukgIkgEFCAEQ6AciQAoXQ3JlYXRlTGlua0JhdGNoUmVzcG9uc2USJQoFbGlua3MYASADKAsyFi53YXltYXJrLmNvZGVzLnYxLkxpbmsiUwoVQ2hlY2tTaG9ydGxpbmtSZXF1ZXN0EjoKCXNob3J0bGluaxgBIAEoCUInukgkciIyIF5bQS1aYS16MC05XVtBLVphLXowLTlfLV17MSw2M30kIisKFkNoZWNrU2hvcnRsaW5rUmVzcG9uc2USEQoJYXZhaWxhYmxlGAEgASgIIhkKF1N1Z2dlc3RTaG9ydGxpbmtSZXF1ZXN0Ii0KGFN1Z2dlc3RTaG9ydGxpbmtSZXNwb25zZRIRCglzaG9ydGxpbmsYASABKAkiOQoaUmVzb2x2ZUxpbmtQaWN0dXJlc1JlcXVlc3QSGwoIbGlua19pZHMYASADKAlCCbpIBpIBAxDoByK3AQobUmVzb2x2ZUxpbmtQaWN0dXJlc1Jlc3BvbnNlEl8KEnFyY29kZV9zaWduZWRfdXJscxgBIAMoCzJDLndheW1hcmsuY29kZXMudjEuUmVzb2x2ZUxpbmtQaWN0dXJlc1Jlc3BvbnNlLlFyY29kZVNpZ25lZFVybHNFbnRyeRo3ChVRcmNvZGVTaWduZWRVcmxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIcCg5HZXRMaW5rUmVxdWVzdBIKCgJpZBgBIAEoCSI3Cg9HZXRMaW5rUmVzcG9uc2USJAoEbGluaxgBIAEoCzIWLndheW1hcmsuY29kZXMudjEuTGluayK+AgoRVXBkYXRlTGlua1JlcXVlc3QSCgoCaWQYASABKAkSHQoEbmFtZRgCIAEoCUIKukgHcgUQARjIAUgAiAEBEhgKC2Rlc3RpbmF0aW9uGAMgASgJSAGIAQESKAoEdGFncxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5MaXN0VmFsdWUSEwoLdGFnc19kZWxldGUYBSABKAgSKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKB3JvdXRpbmcYByABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSIAoTY29udmVyc2lvbl90cmFja2luZxgIIAEoCEgCiAEBQgcKBV9uYW1lQg4KDF9kZXN0aW5hdGlvbkIWChRfY29udmVyc2lvbl90cmFja2luZyI6ChJVcGRhdGVMaW5rUmVzcG9uc2USJAoEbGluaxgBIAEoCzIWLndheW1hcmsuY29kZXMudjEuTGluayIfChFEZWxldGVMaW5rUmVxdWVzdBIKCgJpZBgBIAEoCSIUChJEZWxldGVMaW5rUmVzcG9uc2UigQEKE0xpc3RMaW5rVGFnc1JlcXVlc3QSHwoJcGFnZV9zaXplGAEgASgFQge6SAQaAigBSACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZjdXJzb3IYBCABKAkSFwoGc2VhcmNoGAMgASgJQge6SARyAhhAQgwKCl9wYWdlX3NpemUiWAoUTGlzdExpbmtUYWdzUmVzcG9uc2USJwoEdGFncxgBIAMoCzIZLndheW1hcmsuY29kZXMudjEuTGlua1RhZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLwoURGVsZXRlTGlua1RhZ1JlcXVlc3QSFwoEbmFtZRgBIAEoCUIJukgGcgQQARhAIhcKFURlbGV0ZUxpbmtUYWdSZXNwb25zZSrKAQoNTGlua1NvcnRGaWVsZBIfChtMSU5LX1NPUlRfRklFTERfVU5TUEVDSUZJRUQQABIeChpMSU5LX1NPUlRfRklFTERfQ1JFQVRFRF9BVBABEh4KGkxJTktfU09SVF9GSUVMRF9VUERBVEVEX0FUEAISHQoZTElOS19TT1JUX0ZJRUxEX1NIT1JUTElOSxADEhgKFExJTktfU09SVF9GSUVMRF9OQU1FEAQSHwobTElOS19TT1JUX0ZJRUxEX0VWRU5UX0NPVU5UEAUqYAoNU29ydERpcmVjdGlvbhIeChpTT1JUX0RJUkVDVElPTl9VTlNQRUNJRklFRBAAEhYKElNPUlRfRElSRUNUSU9OX0FTQxABEhcKE1NPUlRfRElSRUNUSU9OX0RFU0MQAjKqDwoLTGlua1NlcnZpY2USkwEKCUxpc3RMaW5rcxIiLndheW1hcmsuY29kZXMudjEuTGlzdExpbmtzUmVxdWVzdBojLndheW1hcmsuY29kZXMudjEuTGlzdExpbmtzUmVzcG9uc2UiPbK7GB4KCmNvZGVzOnJlYWQKDmFuYWx5dGljczpyZWFkQAGC0+STAhUSEy9hbmFseXRpY3MvdjEvbGlua3MSiAEKCkNyZWF0ZUxpbmsSIy53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUxpbmtSZXF1ZXN0GiQud2F5bWFyay5jb2Rlcy52MS5DcmVhdGVMaW5rUmVzcG9uc2UiL7K7GA0KC2NvZGVzOndyaXRlgtPkkwIYOgEqIhMvYW5hbHl0aWNzL3YxL2xpbmtzEqEBCg9DcmVhdGVCdWxrTGlua3MSKC53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUJ1bGtMaW5rc1JlcXVlc3QaKS53YXltYXJrLmNvZGVzLnYxLkNyZWF0ZUJ1bGtMaW5rc1Jlc3BvbnNlIjmyuxgSCgtjb2Rlczp3cml0ZSiAgIAIgtPkkwIdOgEqIhgvYW5hbHl0aWNzL3YxL2xpbmtzL2J1bGsSpgEKD0NyZWF0ZUxpbmtCYXRjaBIoLndheW1hcmsuY29kZXMudjEuQ3JlYXRlTGlua0JhdGNoUmVxdWVzdBopLndheW1hcmsuY29kZXMudjEuQ3JlYXRlTGlua0JhdGNoUmVzcG9uc2UiPrK7GBIKC2NvZGVzOndyaXRlKICAgAiC0+STAiI6BWxpbmtzIhkvYW5hbHl0aWNzL3YxL2xpbmtzL2JhdGNoErkBCg5DaGVja1Nob3J0bGluaxInLndheW1hcmsuY29kZXMudjEuQ2hlY2tTaG9ydGxpbmtSZXF1ZXN0Gigud2F5bWFyay5jb2Rlcy52MS5DaGVja1Nob3J0bGlua1Jlc3BvbnNlIlSyuxgeCgpjb2RlczpyZWFkCg5hbmFseXRpY3M6cmVhZEABgtPkkwIsEiovYW5hbHl0aWNzL3YxL2xpbmtzL3Nob3J0bGluay1hdmFpbGFiaWxpdHkSuQEKEFN1Z2dlc3RTaG9ydGxpbmsSKS53YXltYXJrLmNvZGVzLnYxLlN1Z2dlc3RTaG9ydGxpbmtSZXF1ZXN0Gioud2F5bWFyay5jb2Rlcy52MS5TdWdnZXN0U2hvcnRsaW5rUmVzcG9uc2UiTrK7GB4KCmNvZGVzOnJlYWQKDmFuYWx5dGljczpyZWFkQAGC0+STAiYSJC9hbmFseXRpY3MvdjEvbGlua3Mvc2hvcnRsaW5rLXJhbmRvbRLKAQoTUmVzb2x2ZUxpbmtQaWN0dXJlcxIsLndheW1hcmsuY29kZXMudjEuUmVzb2x2ZUxpbmtQaWN0dXJlc1JlcXVlc3QaLS53YXltYXJrLmNvZGVzLnYxLlJlc29sdmVMaW5rUGljdHVyZXNSZXNwb25zZSJWsrsYHgoKY29kZXM6cmVhZAoOYW5hbHl0aWNzOnJlYWRAAYLT5JMCLjoBKiIpL2FuYWx5dGljcy92MS9saW5rcy9xcmNvZGUtaW1hZ2VzOnJlc29sdmUSkgEKB0dldExpbmsSIC53YXltYXJrLmNvZGVzLnYxLkdldExpbmtSZXF1ZXN0GiEud2F5bWFyay5jb2Rlcy52MS5HZXRMaW5rUmVzcG9uc2UiQrK7GB4KCmNvZGVzOnJlYWQKDmFuYWx5dGljczpyZWFkQAGC0+STAhoSGC9hbmFseXRpY3MvdjEvbGlua3Mve2lkfRKPAQoKVXBkYXRlTGluaxIjLndheW1hcmsuY29kZXMudjEuVXBkYXRlTGlua1JlcXVlc3QaJC53YXltYXJrLmNvZGVzLnYxLlVwZGF0ZUxpbmtSZXNwb25zZSI2srsYDwoLY29kZXM6d3JpdGVAAYLT5JMCHToBKjIYL2FuYWx5dGljcy92MS9saW5rcy97aWR9EooBCgpEZWxldGVMaW5rEiMud2F5bWFyay5jb2Rlcy52MS5EZWxldGVMaW5rUmVxdWVzdBokLndheW1hcmsuY29kZXMudjEuRGVsZXRlTGlua1Jlc3BvbnNlIjGyuxgNCgtjb2Rlczp3cml0ZYLT5JMCGioYL2FuYWx5dGljcy92MS9saW5rcy97aWR9EpsBCgxMaXN0TGlua1RhZ3MSJS53YXltYXJrLmNvZGVzLnYxLkxpc3RMaW5rVGFnc1JlcXVlc3QaJi53YXltYXJrLmNvZGVzLnYxLkxpc3RMaW5rVGFnc1Jlc3BvbnNlIjyyuxgeCgpjb2RlczpyZWFkCg5hbmFseXRpY3M6cmVhZEABgtPkkwIUEhIvYW5hbHl0aWNzL3YxL3RhZ3MSjQEKDURlbGV0ZUxpbmtUYWcSJi53YXltYXJrLmNvZGVzLnYxLkRlbGV0ZUxpbmtUYWdSZXF1ZXN0Gicud2F5bWFyay5jb2Rlcy52MS5EZWxldGVMaW5rVGFnUmVzcG9uc2UiK7K7GA0KC2NvZGVzOndyaXRlgtPkkwIUKhIvYW5hbHl0aWNzL3YxL3RhZ3MaBqq7GAIIBGIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_waymark_codes_v1_directory, file_waymark_options_v1_options]);
 
 /**
  * A tag of links.
@@ -414,6 +414,168 @@ export const CreateBulkLinksResponseSchema: GenMessage<CreateBulkLinksResponse> 
   messageDesc(file_waymark_codes_v1_links, 7);
 
 /**
+ * Request of CreateLinkBatch.
+ *
+ * @generated from message waymark.codes.v1.CreateLinkBatchRequest
+ */
+export type CreateLinkBatchRequest = Message<"waymark.codes.v1.CreateLinkBatchRequest"> & {
+  /**
+   * 1–1,000 links.
+   *
+   * @generated from field: repeated waymark.codes.v1.CreateLinkRequest links = 1;
+   */
+  links: CreateLinkRequest[];
+};
+
+/**
+ * Describes the message waymark.codes.v1.CreateLinkBatchRequest.
+ * Use `create(CreateLinkBatchRequestSchema)` to create a new message.
+ */
+export const CreateLinkBatchRequestSchema: GenMessage<CreateLinkBatchRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 8);
+
+/**
+ * Reply of CreateLinkBatch.
+ *
+ * @generated from message waymark.codes.v1.CreateLinkBatchResponse
+ */
+export type CreateLinkBatchResponse = Message<"waymark.codes.v1.CreateLinkBatchResponse"> & {
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated waymark.codes.v1.Link links = 1;
+   */
+  links: Link[];
+};
+
+/**
+ * Describes the message waymark.codes.v1.CreateLinkBatchResponse.
+ * Use `create(CreateLinkBatchResponseSchema)` to create a new message.
+ */
+export const CreateLinkBatchResponseSchema: GenMessage<CreateLinkBatchResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 9);
+
+/**
+ * Request of CheckShortlink. Waymark has one domain: the vendor's `customDomainId` is not looked at.
+ *
+ * @generated from message waymark.codes.v1.CheckShortlinkRequest
+ */
+export type CheckShortlinkRequest = Message<"waymark.codes.v1.CheckShortlinkRequest"> & {
+  /**
+   * One that CreateLink would take, were it free: capitals and small letters differ.
+   *
+   * @generated from field: string shortlink = 1;
+   */
+  shortlink: string;
+};
+
+/**
+ * Describes the message waymark.codes.v1.CheckShortlinkRequest.
+ * Use `create(CheckShortlinkRequestSchema)` to create a new message.
+ */
+export const CheckShortlinkRequestSchema: GenMessage<CheckShortlinkRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 10);
+
+/**
+ * Reply of CheckShortlink.
+ *
+ * @generated from message waymark.codes.v1.CheckShortlinkResponse
+ */
+export type CheckShortlinkResponse = Message<"waymark.codes.v1.CheckShortlinkResponse"> & {
+  /**
+   * Nobody has it.
+   *
+   * @generated from field: bool available = 1;
+   */
+  available: boolean;
+};
+
+/**
+ * Describes the message waymark.codes.v1.CheckShortlinkResponse.
+ * Use `create(CheckShortlinkResponseSchema)` to create a new message.
+ */
+export const CheckShortlinkResponseSchema: GenMessage<CheckShortlinkResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 11);
+
+/**
+ * Request of SuggestShortlink.
+ *
+ * @generated from message waymark.codes.v1.SuggestShortlinkRequest
+ */
+export type SuggestShortlinkRequest = Message<"waymark.codes.v1.SuggestShortlinkRequest"> & {
+};
+
+/**
+ * Describes the message waymark.codes.v1.SuggestShortlinkRequest.
+ * Use `create(SuggestShortlinkRequestSchema)` to create a new message.
+ */
+export const SuggestShortlinkRequestSchema: GenMessage<SuggestShortlinkRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 12);
+
+/**
+ * Reply of SuggestShortlink.
+ *
+ * @generated from message waymark.codes.v1.SuggestShortlinkResponse
+ */
+export type SuggestShortlinkResponse = Message<"waymark.codes.v1.SuggestShortlinkResponse"> & {
+  /**
+   * Six small letters and digits; eight where many are taken.
+   *
+   * @generated from field: string shortlink = 1;
+   */
+  shortlink: string;
+};
+
+/**
+ * Describes the message waymark.codes.v1.SuggestShortlinkResponse.
+ * Use `create(SuggestShortlinkResponseSchema)` to create a new message.
+ */
+export const SuggestShortlinkResponseSchema: GenMessage<SuggestShortlinkResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 13);
+
+/**
+ * Request of ResolveLinkPictures.
+ *
+ * @generated from message waymark.codes.v1.ResolveLinkPicturesRequest
+ */
+export type ResolveLinkPicturesRequest = Message<"waymark.codes.v1.ResolveLinkPicturesRequest"> & {
+  /**
+   * At most 1,000 ids of links. Those that there are not are left out of the reply.
+   *
+   * @generated from field: repeated string link_ids = 1;
+   */
+  linkIds: string[];
+};
+
+/**
+ * Describes the message waymark.codes.v1.ResolveLinkPicturesRequest.
+ * Use `create(ResolveLinkPicturesRequestSchema)` to create a new message.
+ */
+export const ResolveLinkPicturesRequestSchema: GenMessage<ResolveLinkPicturesRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 14);
+
+/**
+ * Reply of ResolveLinkPictures.
+ *
+ * @generated from message waymark.codes.v1.ResolveLinkPicturesResponse
+ */
+export type ResolveLinkPicturesResponse = Message<"waymark.codes.v1.ResolveLinkPicturesResponse"> & {
+  /**
+   * Address of the picture as PNG, by link id; the same as `qrcodeSignedUrl` of a link. It does not expire.
+   *
+   * @generated from field: map<string, string> qrcode_signed_urls = 1;
+   */
+  qrcodeSignedUrls: { [key: string]: string };
+};
+
+/**
+ * Describes the message waymark.codes.v1.ResolveLinkPicturesResponse.
+ * Use `create(ResolveLinkPicturesResponseSchema)` to create a new message.
+ */
+export const ResolveLinkPicturesResponseSchema: GenMessage<ResolveLinkPicturesResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 15);
+
+/**
  * Request of GetLink.
  *
  * @generated from message waymark.codes.v1.GetLinkRequest
@@ -432,7 +594,7 @@ export type GetLinkRequest = Message<"waymark.codes.v1.GetLinkRequest"> & {
  * Use `create(GetLinkRequestSchema)` to create a new message.
  */
 export const GetLinkRequestSchema: GenMessage<GetLinkRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 8);
+  messageDesc(file_waymark_codes_v1_links, 16);
 
 /**
  * Reply of GetLink.
@@ -453,7 +615,7 @@ export type GetLinkResponse = Message<"waymark.codes.v1.GetLinkResponse"> & {
  * Use `create(GetLinkResponseSchema)` to create a new message.
  */
 export const GetLinkResponseSchema: GenMessage<GetLinkResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 9);
+  messageDesc(file_waymark_codes_v1_links, 17);
 
 /**
  * Request of UpdateLink. Fields that are absent stay as they are.
@@ -523,7 +685,7 @@ export type UpdateLinkRequest = Message<"waymark.codes.v1.UpdateLinkRequest"> & 
  * Use `create(UpdateLinkRequestSchema)` to create a new message.
  */
 export const UpdateLinkRequestSchema: GenMessage<UpdateLinkRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 10);
+  messageDesc(file_waymark_codes_v1_links, 18);
 
 /**
  * Reply of UpdateLink.
@@ -544,7 +706,7 @@ export type UpdateLinkResponse = Message<"waymark.codes.v1.UpdateLinkResponse"> 
  * Use `create(UpdateLinkResponseSchema)` to create a new message.
  */
 export const UpdateLinkResponseSchema: GenMessage<UpdateLinkResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 11);
+  messageDesc(file_waymark_codes_v1_links, 19);
 
 /**
  * Request of DeleteLink.
@@ -565,7 +727,7 @@ export type DeleteLinkRequest = Message<"waymark.codes.v1.DeleteLinkRequest"> & 
  * Use `create(DeleteLinkRequestSchema)` to create a new message.
  */
 export const DeleteLinkRequestSchema: GenMessage<DeleteLinkRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 12);
+  messageDesc(file_waymark_codes_v1_links, 20);
 
 /**
  * Reply of DeleteLink.
@@ -580,7 +742,7 @@ export type DeleteLinkResponse = Message<"waymark.codes.v1.DeleteLinkResponse"> 
  * Use `create(DeleteLinkResponseSchema)` to create a new message.
  */
 export const DeleteLinkResponseSchema: GenMessage<DeleteLinkResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 13);
+  messageDesc(file_waymark_codes_v1_links, 21);
 
 /**
  * Request of ListLinkTags.
@@ -622,7 +784,7 @@ export type ListLinkTagsRequest = Message<"waymark.codes.v1.ListLinkTagsRequest"
  * Use `create(ListLinkTagsRequestSchema)` to create a new message.
  */
 export const ListLinkTagsRequestSchema: GenMessage<ListLinkTagsRequest> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 14);
+  messageDesc(file_waymark_codes_v1_links, 22);
 
 /**
  * Reply of ListLinkTags.
@@ -650,7 +812,43 @@ export type ListLinkTagsResponse = Message<"waymark.codes.v1.ListLinkTagsRespons
  * Use `create(ListLinkTagsResponseSchema)` to create a new message.
  */
 export const ListLinkTagsResponseSchema: GenMessage<ListLinkTagsResponse> = /*@__PURE__*/
-  messageDesc(file_waymark_codes_v1_links, 15);
+  messageDesc(file_waymark_codes_v1_links, 23);
+
+/**
+ * Request of DeleteLinkTag.
+ *
+ * @generated from message waymark.codes.v1.DeleteLinkTagRequest
+ */
+export type DeleteLinkTagRequest = Message<"waymark.codes.v1.DeleteLinkTagRequest"> & {
+  /**
+   * Its name, exactly.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message waymark.codes.v1.DeleteLinkTagRequest.
+ * Use `create(DeleteLinkTagRequestSchema)` to create a new message.
+ */
+export const DeleteLinkTagRequestSchema: GenMessage<DeleteLinkTagRequest> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 24);
+
+/**
+ * Reply of DeleteLinkTag.
+ *
+ * @generated from message waymark.codes.v1.DeleteLinkTagResponse
+ */
+export type DeleteLinkTagResponse = Message<"waymark.codes.v1.DeleteLinkTagResponse"> & {
+};
+
+/**
+ * Describes the message waymark.codes.v1.DeleteLinkTagResponse.
+ * Use `create(DeleteLinkTagResponseSchema)` to create a new message.
+ */
+export const DeleteLinkTagResponseSchema: GenMessage<DeleteLinkTagResponse> = /*@__PURE__*/
+  messageDesc(file_waymark_codes_v1_links, 25);
 
 /**
  * What links are sorted by.
@@ -792,6 +990,46 @@ export const LinkService: GenService<{
     output: typeof CreateBulkLinksResponseSchema;
   },
   /**
+   * As CreateBulkLinks, with the list itself as the body. The fault of one names it: "[3].shortlink".
+   *
+   * @generated from rpc waymark.codes.v1.LinkService.CreateLinkBatch
+   */
+  createLinkBatch: {
+    methodKind: "unary";
+    input: typeof CreateLinkBatchRequestSchema;
+    output: typeof CreateLinkBatchResponseSchema;
+  },
+  /**
+   * Whether a link can be made with this shortlink. Those of deleted links, and of other workspaces, are taken too.
+   *
+   * @generated from rpc waymark.codes.v1.LinkService.CheckShortlink
+   */
+  checkShortlink: {
+    methodKind: "unary";
+    input: typeof CheckShortlinkRequestSchema;
+    output: typeof CheckShortlinkResponseSchema;
+  },
+  /**
+   * A shortlink by chance that is free. It is not kept: whoever makes a link with it first has it.
+   *
+   * @generated from rpc waymark.codes.v1.LinkService.SuggestShortlink
+   */
+  suggestShortlink: {
+    methodKind: "unary";
+    input: typeof SuggestShortlinkRequestSchema;
+    output: typeof SuggestShortlinkResponseSchema;
+  },
+  /**
+   * Addresses of the pictures of many links, for a list that shows them.
+   *
+   * @generated from rpc waymark.codes.v1.LinkService.ResolveLinkPictures
+   */
+  resolveLinkPictures: {
+    methodKind: "unary";
+    input: typeof ResolveLinkPicturesRequestSchema;
+    output: typeof ResolveLinkPicturesResponseSchema;
+  },
+  /**
    * Shows one link.
    *
    * @generated from rpc waymark.codes.v1.LinkService.GetLink
@@ -822,7 +1060,7 @@ export const LinkService: GenService<{
     output: typeof DeleteLinkResponseSchema;
   },
   /**
-   * Lists the tags that links of the workspace were ever given, by name.
+   * Lists the tags that links of the workspace were ever given and that were not deleted since, by name.
    *
    * @generated from rpc waymark.codes.v1.LinkService.ListLinkTags
    */
@@ -830,6 +1068,17 @@ export const LinkService: GenService<{
     methodKind: "unary";
     input: typeof ListLinkTagsRequestSchema;
     output: typeof ListLinkTagsResponseSchema;
+  },
+  /**
+   * Takes a tag from all links, deleted ones too, and from the list of tags: no answer names it any more, for events of the past
+   * neither. Whoever calls it again after a failure ends what was begun.
+   *
+   * @generated from rpc waymark.codes.v1.LinkService.DeleteLinkTag
+   */
+  deleteLinkTag: {
+    methodKind: "unary";
+    input: typeof DeleteLinkTagRequestSchema;
+    output: typeof DeleteLinkTagResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_waymark_codes_v1_links, 0);
