@@ -102,7 +102,7 @@ async function settle(running: Waymark): Promise<string> {
   await eventually(async () => {
     await running.idle();
     const { body } = await running.call("GET", "/analytics/v1/sync", { key });
-    expect(body.items.at(-1)).toMatchObject({ id: "scan_6" });
+    expect(body.changes.at(-1)).toMatchObject({ id: "scan_6" });
   });
   return key;
 }

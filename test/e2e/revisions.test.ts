@@ -61,7 +61,7 @@ async function totals() {
 async function reached(id: string, state: string): Promise<any> {
   return eventually(async () => {
     const { body } = await call("GET", `/analytics/v1/revisions/${id}`);
-    expect(body.revision).toMatchObject({ state, progress: 1 });
+    expect(body.revision).toMatchObject({ status: state, progress: 1 });
     return body.revision;
   });
 }
@@ -70,7 +70,7 @@ async function revise(bots: object) {
   const body = { startDate: start, endDate: new Date().toISOString(), rules: { bots } };
   const made = await call("POST", "/analytics/v1/revisions", body);
   expect([made.status, made.text]).toEqual([200, expect.any(String)]);
-  return reached(made.body.revision.id, "REVISION_STATE_READY");
+  return reached(made.body.revision.id, "READY");
 }
 
 /** All that a copy of the events has, by the incremental sync. */
@@ -98,8 +98,8 @@ describe("history judged again", () => {
     expect(revision.difference.sample[0]).toMatchObject({ eventId: "talk", toReason: "agent", userAgent: HEADLESS });
     expect(await totals()).toEqual(before);
     const applied = await call("POST", `/analytics/v1/revisions/${revision.id}:apply`, {});
-    expect([applied.status, applied.body.revision.state]).toEqual([200, "REVISION_STATE_APPLYING"]);
-    expect((await reached(revision.id, "REVISION_STATE_APPLIED")).applied).toBe("7");
+    expect([applied.status, applied.body.revision.status]).toEqual([200, "APPLYING"]);
+    expect((await reached(revision.id, "APPLIED")).applied).toBe("7");
     await eventually(async () => expect((await totals()).events).toBe(6));
     const after = await totals();
     expect(after).toMatchObject({ scans: 6, withBots: 13 });
@@ -112,7 +112,7 @@ describe("history judged again", () => {
     const back = await revise({ builtIn: true });
     expect(back.difference).toMatchObject({ changed: "7", unjudged: "1" });
     await call("POST", `/analytics/v1/revisions/${back.id}:apply`, {});
-    await reached(back.id, "REVISION_STATE_APPLIED");
+    await reached(back.id, "APPLIED");
     await eventually(async () => expect((await totals()).events).toBe(13));
     expect(await totals()).toEqual(before);
     await eventually(async () => expect(await synced()).toHaveLength(13));
@@ -133,10 +133,7 @@ describe("history judged again", () => {
     expect((await call("DELETE", path)).status).toBe(200);
     expect((await call("POST", `${path}:apply`, {})).status).toBe(404);
     const { body } = await call("GET", "/analytics/v1/revisions");
-    expect(body.revisions.map(({ state }: { state: string }) => state)).toEqual([
-      "REVISION_STATE_APPLIED",
-      "REVISION_STATE_APPLIED",
-    ]);
+    expect(body.revisions.map(({ status }: { status: string }) => status)).toEqual(["APPLIED", "APPLIED"]);
     const twice = await call("POST", `/analytics/v1/revisions/${body.revisions[0].id}:apply`, {});
     expect([twice.status, twice.body.error.message]).toEqual([409, expect.stringContaining("only one that is ready")]);
   });
@@ -181,7 +178,7 @@ describe("devices decided again", () => {
       ask("GET", `/v1/qpr-codes/${door}/analytics?period=7d`),
       ask("POST", "/analytics/v1/analytics/breakdown", { dimension: "link", ...range, explain: true }),
     ]);
-    const { withoutDevice, revised, rules } = series.body.explanation;
+    const { withoutDevice, revised, rules } = series.body.explain;
     return {
       events: metrics.body.totalEvents,
       visitors: visitors.body.json.visitors.length,
@@ -197,13 +194,13 @@ describe("devices decided again", () => {
     const path = `/analytics/v1/revisions/${made.body.revision.id}`;
     const { difference } = await eventually(async () => {
       const { body } = await ask("GET", path);
-      expect(body.revision.state).toBe("REVISION_STATE_READY");
+      expect(body.revision.status).toBe("READY");
       return body.revision;
     });
     expect((await ask("POST", `${path}:apply`, {})).status).toBe(200);
     await eventually(async () =>
       expect((await ask("GET", path)).body.revision).toMatchObject({
-        ...{ state: "REVISION_STATE_APPLIED", applied: difference.changed },
+        ...{ status: "APPLIED", applied: difference.changed },
       }),
     );
     return difference;
@@ -217,8 +214,8 @@ describe("devices decided again", () => {
       ...{ considered: "12", changed: "6", unjudgedDevices: "2" },
       totals: { eventsBefore: "12", eventsAfter: "12", visitorsBefore: "5", visitorsAfter: "3" },
       deviceMoves: [
-        { change: "DEVICE_CHANGE_SHARED", touches: "4" },
-        { change: "DEVICE_CHANGE_VERSIONS", touches: "2" },
+        { change: "SHARED", touches: "4" },
+        { change: "VERSIONS", touches: "2" },
       ],
     });
     expect(JSON.stringify(first)).not.toMatch(/203\.0\.113|vis_/);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AggregateService } from "#gen/waymark/analytics/v1/aggregates_pb.ts";
-import { ExportService, ExportState } from "#gen/waymark/analytics/v1/exports_pb.ts";
+import { ExportService, ExportStatus } from "#gen/waymark/analytics/v1/exports_pb.ts";
 import { Operator } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { JourneyService } from "#gen/waymark/analytics/v1/journeys_pb.ts";
 import { QueryService } from "#gen/waymark/analytics/v1/query_pb.ts";
@@ -86,7 +86,7 @@ describe("a place is one destination, whichever scan it was told", () => {
     const asked = { format: "NDJSON", compression: "NONE", where: sentTo(SHOP), fields: ["id", "destination"] };
     const id = (await api.createExport(asked, ground.by())).export?.id ?? "";
     const state = async () => (await api.getExport({ id }, ground.by())).export;
-    await until(async () => (await state())?.state === ExportState.DONE);
+    await until(async () => (await state())?.status === ExportStatus.DONE);
     const name = (await state())?.files[0]?.name ?? "";
     const lines = readFileSync(join(folder, "exports", id, name), "utf8")
       .trimEnd()

@@ -7,7 +7,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { DeviceIdentitySetting } from "#gen/waymark/access/v1/authority_pb.ts";
-import { DeviceChange, RevisionService, RevisionState } from "#gen/waymark/analytics/v1/revisions_pb.ts";
+import { DeviceChange, RevisionService, RevisionStatus } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { TouchesRevisedSchema } from "#gen/waymark/events/v1/corrections_pb.ts";
 import { Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import { openSqliteStore } from "#runtime/store.sqlite.ts";
@@ -68,7 +68,7 @@ async function reviseUntilKilled(isSo: (state: string, progress: number) => bool
 }
 
 /** Does what is left, and answers with how it ends. */
-async function finish<R>(state: RevisionState, look: (ground: AnalyticsGround) => Promise<R>): Promise<R> {
+async function finish<R>(state: RevisionStatus, look: (ground: AnalyticsGround) => Promise<R>): Promise<R> {
   await waitOutLease();
   const ground = await openAnalyticsGround({ folder });
   try {
@@ -90,7 +90,7 @@ async function numbersOf(api: AnalyticsGround["api"], by: CallOptions): Promise<
 
 it("a revision whose processes are killed while it is computed and applied changes each touch as it showed", async () => {
   for (const part of [0.1, 0.65, 0.8]) await reviseUntilKilled((state, now) => state === "running" && now >= part);
-  const shown = await finish(RevisionState.READY, async ({ client, by }) => {
+  const shown = await finish(RevisionStatus.READY, async ({ client, by }) => {
     const { revision } = await client(RevisionService).getRevision({ id }, by());
     await client(RevisionService).applyRevision({ id }, by());
     return revision?.difference;
@@ -103,7 +103,7 @@ it("a revision whose processes are killed while it is computed and applied chang
     deviceMoves: [{ change: DeviceChange.DAILY, touches: BigInt(EVENTS - bots) }],
   });
   for (const parts of [1, 7, 12]) await reviseUntilKilled((state, now) => state === "applying" && now >= parts);
-  await finish(RevisionState.APPLIED, async ({ api, by, client, log }) => {
+  await finish(RevisionStatus.APPLIED, async ({ api, by, client, log }) => {
     const { revision } = await client(RevisionService).getRevision({ id }, by());
     expect(revision?.applied).toBe(BigInt(EVENTS));
     expect(await numbersOf(api, by())).toEqual([EVENTS - bots, 30]);
@@ -120,7 +120,7 @@ it("a revision whose processes are killed while it is computed and applied chang
   });
   // The table that is made anew from the log has the same.
   for (const end of ["", ".wal"]) rmSync(join(folder, `analytics.duckdb${end}`), { force: true });
-  await finish(RevisionState.APPLIED, async ({ api, by }) => {
+  await finish(RevisionStatus.APPLIED, async ({ api, by }) => {
     expect(await numbersOf(api, by())).toEqual([EVENTS - bots, 30]);
   });
 }, 90_000);

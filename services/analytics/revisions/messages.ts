@@ -7,18 +7,18 @@ import {
   type RevisionRules,
   type RevisionRulesSchema,
   type RevisionSchema,
-  RevisionState,
+  RevisionStatus,
 } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import type { Difference, IdentityRules, Numbers, RevisionDoc, Rules, State } from "./model.ts";
 
-const STATES: Readonly<Record<State, RevisionState>> = {
-  queued: RevisionState.QUEUED,
-  running: RevisionState.RUNNING,
-  ready: RevisionState.READY,
-  applying: RevisionState.APPLYING,
-  applied: RevisionState.APPLIED,
-  failed: RevisionState.FAILED,
-  discarded: RevisionState.UNSPECIFIED, // it is found by nobody
+const STATES: Readonly<Record<State, RevisionStatus>> = {
+  queued: RevisionStatus.QUEUED,
+  running: RevisionStatus.RUNNING,
+  ready: RevisionStatus.READY,
+  applying: RevisionStatus.APPLYING,
+  applied: RevisionStatus.APPLIED,
+  failed: RevisionStatus.FAILED,
+  discarded: RevisionStatus.UNSPECIFIED, // it is found by nobody
 };
 
 /** Whether there is anything to judge by. */
@@ -77,7 +77,7 @@ export function shown(
   const time = (ms: number | undefined) => (ms === undefined ? undefined : timestampFromMs(ms));
   return {
     id: doc.id,
-    state: STATES[doc.state],
+    status: STATES[doc.state],
     progress: doc.progress,
     startDate: time(doc.start),
     endDate: time(doc.end),

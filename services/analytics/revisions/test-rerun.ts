@@ -11,7 +11,7 @@ import {
   type Revision,
   RevisionDifferenceSchema,
   RevisionService,
-  RevisionState,
+  RevisionStatus,
 } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { type Touch, Verdict } from "#gen/waymark/events/v1/touches_pb.ts";
 import { type AnalyticsGround, NOW, until } from "../test-ground.ts";
@@ -249,13 +249,13 @@ export const RANGE = { startDate: timestampFromMs(NOW - 10 * DAY_MS), endDate: t
 /** Waits until a revision is in a state; answers with it. */
 export async function reach(
   ground: Pick<AnalyticsGround, "client">,
-  { id, state, by }: { id: string; state: RevisionState; by: CallOptions },
+  { id, state, by }: { id: string; state: RevisionStatus; by: CallOptions },
 ): Promise<Revision> {
   let last: Revision | undefined;
   await until(async () => {
     last = (await ground.client(RevisionService).getRevision({ id }, by)).revision;
-    if (last?.state === RevisionState.FAILED) throw new Error(last.error);
-    return last?.state === state;
+    if (last?.status === RevisionStatus.FAILED) throw new Error(last.error);
+    return last?.status === state;
   });
   return last as Revision;
 }

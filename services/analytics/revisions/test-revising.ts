@@ -1,4 +1,4 @@
-import { RevisionService, RevisionState } from "#gen/waymark/analytics/v1/revisions_pb.ts";
+import { RevisionService, RevisionStatus } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import type { AnalyticsGround } from "../test-ground.ts";
 import { type Bots, type Identity, RANGE, reach } from "./test-rerun.ts";
 
@@ -19,13 +19,13 @@ export function openRevising(ground: () => AnalyticsGround) {
       const { workspace, test = false, linkId = "", range = RANGE, identity } = given;
       const by = ground().by({ workspace, test });
       const { revision } = await api().createRevision({ ...range, linkId, rules: { bots: rules, identity } }, by);
-      return reach(ground(), { id: revision?.id ?? "", state: RevisionState.READY, by });
+      return reach(ground(), { id: revision?.id ?? "", state: RevisionStatus.READY, by });
     },
 
     async applied(id: string, workspace: string, test = false) {
       const by = ground().by({ workspace, test });
       await api().applyRevision({ id }, by);
-      const revision = await reach(ground(), { id, state: RevisionState.APPLIED, by });
+      const revision = await reach(ground(), { id, state: RevisionStatus.APPLIED, by });
       await ground().settle();
       return revision;
     },
