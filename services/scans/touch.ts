@@ -13,7 +13,7 @@ import type { TouchInput } from "#gen/waymark/scans/v1/intake_pb.ts";
 import { type Address, formatAddress, parseAddress, truncateAddress } from "#runtime/place/address.ts";
 import type { Places } from "#runtime/place/places.ts";
 import { deviceType, noUserAgent, USER_AGENT_LENGTH, type UserAgent } from "./device.ts";
-import { type Identities, mayIdentify, wishesOf } from "./identity.ts";
+import { type DeviceSigns, type Identities, mayIdentify, wishesOf } from "./identity.ts";
 import { reasonOf } from "./verdict.ts";
 
 /** A touch as it comes in, checked. */
@@ -48,8 +48,7 @@ export function touchOf(arrival: Arrival, setting: Setting, lens: Lens): Touch {
   const address = arrival.ip === "" ? undefined : parseAddress(arrival.ip);
   const may = mayIdentify({ privacy, wishes: wishesOf(arrival.headers), hasOwnPseudonym: arrival.deviceId !== "" });
   const { workspace } = setting;
-  const ip = address === undefined ? "" : formatAddress(address);
-  const signs = { workspace, scannedAt, deviceId: arrival.deviceId, ip, userAgent: arrival.userAgent };
+  const signs = signsOf(arrival, { workspace, scannedAt, address });
   return {
     $typeName: "waymark.events.v1.Touch",
     id: setting.id,
@@ -80,6 +79,14 @@ export function touchOf(arrival: Arrival, setting: Setting, lens: Lens): Touch {
     method: arrival.method,
     test: setting.test,
   };
+}
+
+function signsOf(
+  { deviceId, userAgent }: Arrival,
+  given: { workspace: string; scannedAt: number; address: Address | undefined },
+): DeviceSigns {
+  const { workspace, scannedAt, address } = given;
+  return { workspace, scannedAt, deviceId, ip: address === undefined ? "" : formatAddress(address), userAgent };
 }
 
 /** Prefix of the id of a touch that has none, by its purpose. */
