@@ -1,4 +1,5 @@
 import { type Doc, defineModel } from "#runtime/model.ts";
+import type { LeasedTask } from "#runtime/tasks.ts";
 import type { Draft } from "./create.ts";
 
 /** How far a job is. */
@@ -49,13 +50,10 @@ export const jobPartModel = defineModel<JobPartDoc>({
 });
 
 /** A job that is to be done or to be removed one day, in SYSTEM_WORKSPACE, so that any process finds it. Its id is the job's. */
-export interface JobTaskDoc extends Doc {
+export interface JobTaskDoc extends LeasedTask {
   workspaceId: string;
   /** It is to be done; else it waits to be removed. */
   isOpen: boolean;
-  /** The process that works on it, and until when nobody else may. */
-  owner?: string;
-  leaseUntil: number;
   createdAt: number;
   expiresAt: number;
 }

@@ -6,6 +6,7 @@ import { codeWord } from "#runtime/failure.ts";
 import { as, internalContext } from "#runtime/internal.ts";
 import type { Background, ServiceDeps } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
+import { holdTask, LEASE_MS } from "#runtime/tasks.ts";
 import { createCodes, type Draft } from "./create.ts";
 import { tell } from "./desk.ts";
 import { type JobDoc, type JobTaskDoc, jobModel, jobPartModel, jobTaskModel } from "./job-model.ts";
@@ -14,10 +15,8 @@ import { type CodeDoc, codeModel } from "./model.ts";
 /** How long a job can be asked for. */
 export const KEPT_MS = 7 * 24 * 60 * 60 * 1_000;
 
-/** How often tasks are looked for, how long one is held without a word of its owner, and how often that word is given. */
+/** How often tasks are looked for. */
 const LOOK_MS = 500;
-export const LEASE_MS = 10_000;
-const BEAT_MS = 2_500;
 
 /** After what passes by itself, one is tried again so much later. */
 const AGAIN_MS = 2_000;
@@ -82,7 +81,7 @@ async function work(working: Working, task: JobTaskDoc): Promise<void> {
   const job = await deps.store.collection(jobModel).of(task.workspaceId).get(task.id);
   if (job === undefined) return remove(deps.store, task);
   const ended = new AbortController();
-  const beating = beat(working, { task, end: ended });
+  const beating = holdTask(tasksOf(deps.store), { task, owner: working.owner, now: deps.now, end: ended });
   state.running = 1;
   try {
     await make(deps, { task, job });
@@ -165,21 +164,6 @@ async function putBack({ deps: { store, now }, owner }: Working, { id, workspace
     .of(workspaceId)
     .update(id, { set: { state: "pending" } });
   await tasksOf(store).update(id, { set: { leaseUntil: now() + AGAIN_MS } }, { where: { owner } });
-}
-
-/** Says now and then that the owner is alive. */
-async function beat(
-  { deps: { store, now }, owner }: Working,
-  { task, end }: { task: JobTaskDoc; end: AbortController },
-): Promise<void> {
-  while (!end.signal.aborted) {
-    await delay(BEAT_MS, undefined, { signal: end.signal }).catch(() => undefined);
-    if (end.signal.aborted) return;
-    const change = { set: { leaseUntil: now() + LEASE_MS } };
-    await tasksOf(store)
-      .update(task.id, change, { where: { owner } })
-      .catch(() => undefined);
-  }
 }
 
 async function removeExpired({ deps: { store, now } }: Working): Promise<void> {

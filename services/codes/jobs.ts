@@ -7,8 +7,9 @@ import { publicUrlOf } from "#runtime/config.ts";
 import { contextOf } from "#runtime/context.ts";
 import { truncateIp } from "#runtime/place/address.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { LEASE_MS } from "#runtime/tasks.ts";
 import { type JobDoc, type JobState, jobModel, jobPartModel } from "./job-model.ts";
-import { KEPT_MS, LEASE_MS, tasksOf } from "./job-runner.ts";
+import { KEPT_MS, tasksOf } from "./job-runner.ts";
 import { draftOf } from "./links.ts";
 import { fail } from "./reasons.ts";
 

@@ -84,14 +84,21 @@ function visitTypeOf(row: Row, firsts: ReadonlySet<string>) {
   return firsts.has(String(row.id)) ? VisitType.FIRST : VisitType.RETURNING;
 }
 
-/** A visitor without includes; `links` is the number of links that it met. */
-export function toVisitor(row: Row, links: number) {
+/** What a row tells of who a visitor is. */
+export function profileOf(row: Row) {
   return {
-    id: String(row.visitor_id),
     email: textOf(row.email),
     phone: textOf(row.phone),
     firstName: textOf(row.first_name),
     lastName: textOf(row.last_name),
+  };
+}
+
+/** A visitor without includes; `links` is the number of links that it met. */
+export function toVisitor(row: Row, links: number) {
+  return {
+    id: String(row.visitor_id),
+    ...profileOf(row),
     attributes: attributesOf(textOf(row.attributes)),
     visitCount: BigInt(Number(row.visits)),
     deviceCount: BigInt(Number(row.devices)),

@@ -13,13 +13,14 @@ import {
 import { ConditionSchema } from "#gen/waymark/analytics/v1/filter_pb.ts";
 import { contextOf } from "#runtime/context.ts";
 import type { ServiceDeps } from "#runtime/service.ts";
+import { LEASE_MS } from "#runtime/tasks.ts";
 import { type AnalyticsDeps, ask } from "../asking.ts";
 import { checkPersonal, compileWhere } from "../fields/where.ts";
 import { fail } from "../reasons.ts";
 import { DAY_MS } from "../rules.ts";
 import { type ExportDoc, exportModel, type State } from "./model.ts";
 import { columnsOf, contentTypeOf } from "./rows.ts";
-import { LEASE_MS, tasksOf } from "./runner.ts";
+import { tasksOf } from "./runner.ts";
 
 /** How long files are kept. */
 const KEPT_MS = 7 * DAY_MS;

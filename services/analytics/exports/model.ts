@@ -1,4 +1,5 @@
 import { type Doc, defineModel } from "#runtime/model.ts";
+import type { LeasedTask } from "#runtime/tasks.ts";
 
 /** How far an export is. */
 export type State = "queued" | "running" | "done" | "failed";
@@ -64,15 +65,12 @@ export const exportModel = defineModel<ExportDoc>({
 });
 
 /** An export that is to be made or to be removed one day, in SYSTEM_WORKSPACE, so that a restart finds it. Its id is the export's. */
-export interface TaskDoc extends Doc {
+export interface TaskDoc extends LeasedTask {
   workspaceId: string;
   /** It is to be made; else its files wait to be removed. */
   isOpen: boolean;
   /** The replica that was asked, and answers for the workspace: it comes first. */
   replica: string;
-  /** The process that works on it, and until when nobody else may. */
-  owner?: string;
-  leaseUntil: number;
   expiresAt: number;
   createdAt: number;
 }

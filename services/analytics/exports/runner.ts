@@ -7,15 +7,14 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import type { Background, ServiceDeps } from "#runtime/service.ts";
 import type { Store } from "#runtime/store.ts";
+import { holdTask, LEASE_MS } from "#runtime/tasks.ts";
 import type { Duck } from "../engine/duck.ts";
 import type { Gate } from "../engine/gate.ts";
 import { type ExportDoc, exportModel, type TaskDoc, taskModel } from "./model.ts";
 import { writeFiles } from "./write.ts";
 
-/** How often tasks are looked for, how long one is held without a word of its owner, and how often that word is given. */
+/** How often tasks are looked for. */
 const LOOK_MS = 500;
-export const LEASE_MS = 10_000;
-const BEAT_MS = 2_500;
 
 /** After what passes by itself, one is tried again so much later. */
 const AGAIN_MS = 2_000;
@@ -117,7 +116,7 @@ async function work(working: Working, task: TaskDoc): Promise<void> {
   const calledOff = new AbortController();
   const signal = AbortSignal.any([working.signal, calledOff.signal]);
   state.running = 1;
-  const beating = beat(working, { task, end: calledOff });
+  const beating = holdTask(tasksOf(store), { task, owner: working.owner, now: working.now, end: calledOff });
   try {
     await make(working, { task, doc, signal });
   } catch (error) {
@@ -172,22 +171,6 @@ async function giveUp({ store, now, folderOf }: Working, { id, workspaceId }: Ta
 /** Whether what went wrong may be over soon: the table is being made from the log, the store does not answer. */
 function isPassing(error: unknown): boolean {
   return error instanceof ConnectError && (error.code === Code.Unavailable || error.code === Code.Aborted);
-}
-
-/** Says now and then that the owner is alive; calls the work off when the task is gone or another's. */
-async function beat(
-  { store, now, owner }: Working,
-  { task, end }: { task: TaskDoc; end: AbortController },
-): Promise<void> {
-  while (!end.signal.aborted) {
-    await delay(BEAT_MS, undefined, { signal: end.signal }).catch(() => undefined);
-    if (end.signal.aborted) return;
-    const change = { set: { leaseUntil: now() + LEASE_MS } };
-    const held = await tasksOf(store)
-      .update(task.id, change, { where: { owner } })
-      .catch(() => task);
-    if (held === undefined) end.abort();
-  }
 }
 
 /** Removes exports whose time is over, with what lies here of them. */

@@ -6,6 +6,7 @@ import { fail } from "../reasons.ts";
 import type { Scope } from "../scope.ts";
 import type { Parts } from "../scoring/parts.ts";
 import { weightParams } from "../scoring/score-sql.ts";
+import { seesPeople } from "../visitors/people.ts";
 import { fieldOf, isPersonal, namesOf, type QueryField } from "./fields.ts";
 import { type From, type Place, relationOf } from "./levels.ts";
 import { comparedOf, predicateOf } from "./predicate.ts";
@@ -65,11 +66,7 @@ export function paramsOf({ scope, asked, weights }: Seen): Params {
 
 /** Refuses a key that may not see visitors. */
 export function checkVisitors(principal: Pick<Principal, "scopes" | "keyClass">): void {
-  if (!maySee(principal)) throw refuse("PERMISSION_DENIED", { scope: "visitors:read" });
-}
-
-function maySee({ scopes, keyClass }: Pick<Principal, "scopes" | "keyClass">): boolean {
-  return keyClass === "internal" || scopes.includes("admin") || scopes.includes("visitors:read");
+  if (!seesPeople(principal)) throw refuse("PERMISSION_DENIED", { scope: "visitors:read" });
 }
 
 /** Refuses conditions and fields that tell who somebody is to a key that may not see visitors. */
@@ -77,7 +74,7 @@ export function checkPersonal(
   { scopes, keyClass }: Pick<Principal, "scopes" | "keyClass">,
   asked: { from: From; where: readonly Condition[]; fields?: readonly QueryField[] },
 ): void {
-  if (maySee({ scopes, keyClass })) return;
+  if (seesPeople({ scopes, keyClass })) return;
   const isAsked = ({ field: name, anyOf }: Condition): boolean => {
     const field = fieldOf(asked.from, name);
     return (field !== undefined && isPersonal(field)) || anyOf.some(isAsked);

@@ -1,6 +1,7 @@
 import type { DeviceIdentitySetting } from "#gen/waymark/access/v1/authority_pb.ts";
 import type { DeviceChange } from "#gen/waymark/analytics/v1/revisions_pb.ts";
 import { type Doc, defineModel } from "#runtime/model.ts";
+import type { LeasedTask } from "#runtime/tasks.ts";
 
 /** How far a revision is. "discarded": it is gone for callers, and what it left is being removed. */
 export type State = "queued" | "running" | "ready" | "applying" | "applied" | "failed" | "discarded";
@@ -167,13 +168,10 @@ export const partModel = defineModel<PartDoc>({
 export type Work = "compute" | "apply" | "discard";
 
 /** Work that is to be done, in SYSTEM_WORKSPACE, so that whoever is there after a crash finds it. Its id: revision:work. */
-export interface RevisionTaskDoc extends Doc {
+export interface RevisionTaskDoc extends LeasedTask {
   workspaceId: string;
   revisionId: string;
   work: Work;
-  /** The process that works on it, and until when nobody else may. */
-  owner?: string;
-  leaseUntil: number;
   createdAt: number;
 }
 

@@ -3,17 +3,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { reasonOf } from "#runtime/failure.ts";
 import type { Background, ServiceDeps } from "#runtime/service.ts";
+import { holdTask, LEASE_MS } from "#runtime/tasks.ts";
 import type { Duck } from "../engine/duck.ts";
 import type { Gate } from "../engine/gate.ts";
 import { applyParts } from "./apply.ts";
 import { computeDifference } from "./compute.ts";
 import { partModel, type RevisionDoc, type RevisionTaskDoc, type State, type Work } from "./model.ts";
 import { removeParts } from "./parts.ts";
-import { LEASE_MS, nextTask, revisionsOf, tasksOf } from "./tasks.ts";
+import { nextTask, revisionsOf, tasksOf } from "./tasks.ts";
 
-/** How often tasks are looked for, and how often an owner says that it is alive. */
+/** How often tasks are looked for. */
 const LOOK_MS = 300;
-const BEAT_MS = 2_500;
 
 /** What the runner works with. */
 export type RunnerDeps = Pick<ServiceDeps, "store" | "log" | "client" | "now"> & { engine: Gate<Duck> };
@@ -86,7 +86,7 @@ async function work(working: Working, task: RevisionTaskDoc): Promise<boolean> {
   const calledOff = new AbortController();
   const signal = AbortSignal.any([working.signal, calledOff.signal]);
   state.running = 1;
-  const beating = beat(working, { task, end: calledOff });
+  const beating = holdTask(tasksOf(store), { task, owner, now, end: calledOff });
   try {
     if (await DO[task.work]({ ...working, signal }, { task, doc })) {
       await tasksOf(store).delete(task.id);
@@ -179,20 +179,4 @@ async function discard({ store }: Working, { task, doc }: Given): Promise<boolea
   await removeParts(store.collection(partModel).of(task.workspaceId), doc.id);
   await revisionsOf(store, task.workspaceId).delete(doc.id);
   return true;
-}
-
-/** Says now and then that the owner is alive; calls the work off when the task is another's. */
-async function beat(
-  { store, now, owner }: Working,
-  { task, end }: { task: RevisionTaskDoc; end: AbortController },
-): Promise<void> {
-  while (!end.signal.aborted) {
-    await delay(BEAT_MS, undefined, { signal: end.signal }).catch(() => undefined);
-    if (end.signal.aborted) return;
-    const change = { set: { leaseUntil: now() + LEASE_MS } };
-    const held = await tasksOf(store)
-      .update(task.id, change, { where: { owner } })
-      .catch(() => task);
-    if (held === undefined) end.abort();
-  }
 }

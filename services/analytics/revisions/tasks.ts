@@ -1,9 +1,7 @@
 import { SYSTEM_WORKSPACE } from "#runtime/context.ts";
 import type { Collection, Store } from "#runtime/store.ts";
+import { LEASE_MS } from "#runtime/tasks.ts";
 import { type RevisionDoc, type RevisionTaskDoc, revisionModel, revisionTaskModel, type Work } from "./model.ts";
-
-/** How long a task is held without a word of its owner. */
-export const LEASE_MS = 10_000;
 
 /** Tasks that one look fetches. */
 const SOME = 50;

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type SyncChangeSchema, SyncKind, SyncOp } from "#gen/waymark/analytics/v1/sync_pb.ts";
 import type { Row } from "../engine/query.ts";
-import { attributesOf, textOf, timeOf, toDevice, toEvent } from "../events/messages.ts";
+import { attributesOf, profileOf, textOf, timeOf, toDevice, toEvent } from "../events/messages.ts";
 import type { Change } from "./changes.ts";
 
 const KINDS = { event: SyncKind.EVENT, visitor: SyncKind.VISITOR } as const;
@@ -32,10 +32,7 @@ function dataOf({ kind, row }: Change, publicUrl: string) {
 function personOf(row: Row) {
   return {
     id: String(row.id),
-    email: textOf(row.email),
-    phone: textOf(row.phone),
-    firstName: textOf(row.first_name),
-    lastName: textOf(row.last_name),
+    ...profileOf(row),
     attributes: attributesOf(textOf(row.attributes)),
     identifiedAt: timeOf(row.identified_at),
     updatedAt: timeOf(row.updated_at),

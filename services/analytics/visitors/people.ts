@@ -1,7 +1,7 @@
 import type { Principal } from "#runtime/context.ts";
 import type { Asking } from "../asking.ts";
 import type { Row } from "../engine/query.ts";
-import { textOf } from "../events/messages.ts";
+import { profileOf, textOf } from "../events/messages.ts";
 
 /** Whether a key may see who visitors are, and not only how many. */
 export function seesPeople({ scopes, keyClass }: Pick<Principal, "scopes" | "keyClass">): boolean {
@@ -22,9 +22,6 @@ export async function readPeople({ duck, signal, scope }: Asking, rows: readonly
 function personOf(row: Row) {
   return {
     id: String(row.visitor_id),
-    email: textOf(row.email),
-    phone: textOf(row.phone),
-    firstName: textOf(row.first_name),
-    lastName: textOf(row.last_name),
+    ...profileOf(row),
   };
 }
